@@ -1,0 +1,1 @@
+"""The command line: an edge, where time, randomness and files come in."""
