@@ -1,0 +1,193 @@
+"""Cards: the two single-use introductions of which a meeting is made.
+
+A first card is handed over in clear; the answering card is sealed to it
+(docs/spec/card.md §1, §2). This module makes and reads their bytes. Whether a
+card may be answered, by whom and how often, is the meeting's business.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import unicodedata
+from dataclasses import dataclass
+from typing import Final
+
+from backchannel.encoding import Value, decode, encode
+from backchannel.errors import MalformedError, UsageError, VerificationError
+from backchannel.keys import Digest, Random
+from backchannel.seal.kem import Kem, PrivateKey, PublicKey
+from backchannel.seal.state import HalfSecret
+
+# Specification constants (docs/spec/card.md §1, §2).
+MAX_NAME: Final = 200
+OPENED_SIZE: Final = 2048
+MAX_CARD: Final = 4096
+
+LABEL_FIRST: Final = b"backchannel/v1/card/first"
+LABEL_ANSWER: Final = b"backchannel/v1/card/answer"
+LABEL_OPENED: Final = b"backchannel/v1/card/opened"
+
+
+@dataclass(frozen=True, slots=True)
+class Carriage:
+    """Where a side's letters are to be left in a post office."""
+
+    place: int
+    mailbox: int
+    charter: Digest
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a side says of itself on its card."""
+
+    holder: str
+    reader: str
+    expires: int
+    carriage: Carriage | None = None
+    archive: Digest | None = None
+
+    @property
+    def bare(self) -> bool:
+        """Whether the card names nobody."""
+        return not self.holder and not self.reader
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """One side of a meeting: its key, its half secret, its terms."""
+
+    key: PublicKey
+    half: HalfSecret
+    terms: Terms
+
+    def encode(self, label: bytes) -> bytes:
+        """Encode as a first card or as what an answering card opens to."""
+        terms = self.terms
+        carriage = terms.carriage
+        return encode((
+            label,
+            self.key,
+            self.half,
+            terms.holder,
+            terms.reader,
+            terms.expires,
+            (carriage.place, carriage.mailbox, carriage.charter) if carriage else (),
+            terms.archive or b"",
+        ))  # fmt: skip
+
+    @classmethod
+    def decode(cls, data: bytes, label: bytes) -> Card:
+        """Decode what :meth:`encode` wrote under the same *label*.
+
+        Raises:
+            MalformedError: If *data* is anything else.
+        """
+        match decode(data):
+            case (
+                bytes(found), bytes(key), bytes(half), str(holder), str(reader),
+                int(expires), tuple(carriage), bytes(archive),
+            ) if (
+                found == label
+                and len(key) == PublicKey.size
+                and len(half) == HalfSecret.size
+                and len(archive) in (0, Digest.size)
+                and _is_name(holder)
+                and _is_name(reader)
+            ):  # fmt: skip
+                terms = Terms(holder, reader, expires, _carriage(carriage), Digest(archive) if archive else None)
+                return cls(PublicKey(key), HalfSecret(half), terms)
+        raise MalformedError("this is not a card, or it has been altered")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answering card as it is carried."""
+
+    first: Digest
+    box: bytes
+
+    def encode(self) -> bytes:
+        """Encode as handed over."""
+        return encode((LABEL_ANSWER, self.first, self.box))
+
+
+def make(terms: Terms, *, kem: Kem, random: Random) -> tuple[Card, PrivateKey]:
+    """Make one side's card: fresh keys and a fresh half secret, in that order.
+
+    Raises:
+        UsageError: If a name cannot stand on a card.
+    """
+    for name in (terms.holder, terms.reader):
+        if not _is_name(name):
+            raise UsageError(f"a name on a card is at most {MAX_NAME} bytes, without control characters")
+    private, public = kem.generate(random)
+    return Card(public, HalfSecret.draw(random), terms), private
+
+
+def read(data: bytes, kem: Kem) -> Card | Answer:
+    """Read a card as it was handed over.
+
+    Raises:
+        MalformedError: If it is neither a first card nor an answering card, or
+            its key is not well formed.
+    """
+    # Size first: no card is larger, and everything after it is linear in it.
+    if len(data) > MAX_CARD:
+        raise MalformedError("this is not a card")
+    match decode(data):
+        case (bytes(label), bytes(first), bytes(box)) if label == LABEL_ANSWER and len(first) == Digest.size:
+            return Answer(Digest(first), box)
+    card = Card.decode(data, LABEL_FIRST)
+    kem.check(card.key)
+    if not card.terms.bare and not (card.terms.holder and card.terms.reader):
+        raise MalformedError("this card names only one of two")
+    return card
+
+
+def seal_answer(answer: Card, first: bytes, *, to: PublicKey, kem: Kem, random: Random) -> tuple[bytes, bytes]:
+    """Seal *answer* to the *first* card: the card as carried, and as opened."""
+    raw = answer.encode(LABEL_OPENED)
+    opened = (len(raw).to_bytes(4) + raw).ljust(OPENED_SIZE, b"\0")
+    name = digest(first)
+    return Answer(name, kem.seal(to, name, opened, random)).encode(), opened
+
+
+def open_answer(answer: Answer, private: PrivateKey, kem: Kem) -> tuple[Card, bytes]:
+    """Open an answering card with its first card's key: the card, and its bytes as opened.
+
+    Raises:
+        VerificationError: If it does not open, or not to an answering card.
+    """
+    try:
+        opened = kem.open(private, answer.first, answer.box)
+        end = 4 + int.from_bytes(opened[:4])
+        if len(opened) != OPENED_SIZE or any(opened[end:]):
+            raise MalformedError("an answering card has another size")
+        card = Card.decode(opened[4:end], LABEL_OPENED)
+        kem.check(card.key)
+        if not (card.terms.holder and card.terms.reader):
+            raise MalformedError("an answering card names both")
+    except (VerificationError, MalformedError):
+        raise VerificationError("this answering card does not open: it was altered on its way") from None
+    return card, opened
+
+
+def digest(card: bytes) -> Digest:
+    """SHA-256 of a card's bytes: its name."""
+    return Digest(hashlib.sha256(card).digest())
+
+
+def _carriage(value: tuple[Value, ...]) -> Carriage | None:
+    match value:
+        case ():
+            return None
+        case (int(place), int(mailbox), bytes(charter)) if len(charter) == Digest.size:
+            return Carriage(place, mailbox, Digest(charter))
+    raise MalformedError("this is not a card, or it has been altered")
+
+
+def _is_name(name: str) -> bool:
+    # Control characters would let a card draw on the reader's terminal.
+    # A lone surrogate, which an argument may hold, has no UTF-8.
+    return all(unicodedata.category(c) not in ("Cc", "Cs") for c in name) and len(name.encode()) <= MAX_NAME
