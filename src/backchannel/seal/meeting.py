@@ -215,7 +215,7 @@ class Register:
             return RefusedError("this answers no card of this desk: it is for somebody else, or was altered")  # 12
         if spent.fate is Fate.WITHDRAWN:
             return RefusedError("this answers a card that was withdrawn")  # 11
-        if spent.fate is Fate.ANSWERED:
+        if spent.answer == answer:
             return RefusedError("this is an answering card of your own: hand it to its reader")  # 8
         if spent.answer == hashlib.sha256(answer).digest():
             return RefusedError("this card has been used: you have met")  # 9
