@@ -93,7 +93,10 @@ def load(name: str) -> Verb:
     import importlib  # noqa: PLC0415
 
     module = importlib.import_module(f"backchannel.cli.{VERBS[name].module}")
-    return next(found for found in vars(module).values() if isinstance(found, Verb) and found.name == name)
+    for found in vars(module).values():
+        if isinstance(found, Verb) and found.name == name:
+            return found
+    raise LookupError(f"{module.__name__} has no verb {name}")
 
 
 def _perform(arguments: list[str], call: Call) -> int:

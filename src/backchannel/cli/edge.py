@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final, TextIO
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
 
     from backchannel.keys import Cost, Random
 
@@ -28,6 +29,7 @@ class Edge:
     """What a verb has from outside itself."""
 
     now: Callable[[], int]  # seconds since 1970, UTC
+    local: Callable[[int], datetime]  # such seconds as the user's calendar and clock have them
     random: Random
     cost: Cost  # Argon2id of the passphrase
     words_cost: Cost  # Argon2id of the check words
@@ -48,6 +50,7 @@ class Edge:
 
         return cls(
             now=lambda: int(time.time()),
+            local=_local,
             random=os.urandom,  # noqa: TID251 - this is the edge
             cost=FULL_COST,
             words_cost=FULL_COST,
@@ -86,6 +89,12 @@ def wants_colour(stream: TextIO) -> bool:
 def wants_traceback() -> bool:
     """Whether the user asked for the traceback of a fault, which may show names."""
     return bool(os.environ.get("BACKCHANNEL_TRACEBACK"))
+
+
+def _local(seconds: int) -> datetime:
+    from datetime import datetime  # noqa: PLC0415
+
+    return datetime.fromtimestamp(seconds).astimezone()
 
 
 def _default_desk() -> Path:

@@ -1,0 +1,150 @@
+"""A place to run the command line in: a home, a folder, a clock, a generator, a terminal without a user.
+
+Everything that an Edge brings is under the test's control, and cheap: the clock
+moves when told, the generator is a stream from a seed, and keys are derived at
+the least that Argon2id allows.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import sys
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from backchannel.cli.app import main
+from backchannel.cli.edge import Edge
+from backchannel.keys import Cost
+
+CHEAP = Cost(memory=64, passes=1, lanes=1)
+STEP = 256 * 1024
+START = int(datetime(2031, 10, 16, 9, 0, tzinfo=UTC).timestamp())
+OUT, ERR = "out", "err"
+
+
+class Generator:
+    """Bytes from a seed, the same in every run."""
+
+    def __init__(self, seed: str) -> None:
+        self.seed = seed.encode()
+        self.count = 0
+
+    def __call__(self, size: int) -> bytes:
+        self.count += 1
+        return hashlib.shake_256(self.seed + self.count.to_bytes(8)).digest(size)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a call did: its exit code, and what it wrote, in the order of writing."""
+
+    code: int
+    written: tuple[tuple[str, str], ...]
+
+    @property
+    def out(self) -> str:
+        return "".join(text for stream, text in self.written if stream == OUT)
+
+    @property
+    def err(self) -> str:
+        return "".join(text for stream, text in self.written if stream == ERR)
+
+
+@dataclass
+class Stage:
+    """One home directory and whoever sits in front of it."""
+
+    home: Path
+    seed: str = "stage"
+    time: int = START
+    typed: deque[str] = field(default_factory=deque)  # answers to questions that are not echoed
+
+    def __post_init__(self) -> None:
+        self.random = Generator(self.seed)
+
+    @property
+    def edge(self) -> Edge:
+        memory = self.home / "memory"
+        memory.mkdir(parents=True, exist_ok=True)
+        return Edge(
+            now=lambda: self.time,
+            local=lambda seconds: datetime.fromtimestamp(seconds, UTC),
+            random=self.random,
+            cost=CHEAP,
+            words_cost=CHEAP,
+            step=STEP,
+            counters=self.home / "counters",
+            desk=self.home / "desk",
+            memory=memory,
+            editor=None,
+            columns=lambda: 80,
+            hidden=self._hidden,
+        )
+
+    def run(self, *arguments: str, stdin: str | bytes = "", hidden: Sequence[str] = ()) -> Result:
+        """Run one call of the command line in this process."""
+        self.typed = deque(hidden)
+        written: list[tuple[str, str]] = []
+        raw = stdin.encode() if isinstance(stdin, str) else stdin
+        with _streams(raw, written):
+            code = main(arguments, edge=self.edge)
+        assert not self.typed, f"never asked for: {list(self.typed)}"
+        return Result(code, tuple(written))
+
+    def _hidden(self, prompt: str) -> str | None:
+        if not self.typed:
+            return None
+        print(prompt, file=sys.stderr, flush=True)
+        return self.typed.popleft()
+
+
+def furnish(folder: Path, monkeypatch: pytest.MonkeyPatch, *, seed: str) -> Stage:
+    """Make *folder* the working folder, with a home beside it and a plain environment."""
+    for variable in ("BACKCHANNEL_DESK", "BACKCHANNEL_TRACEBACK", "XDG_DATA_HOME", "XDG_STATE_HOME"):
+        monkeypatch.delenv(variable, raising=False)
+    for variable in ("NO_COLOR", "EDITOR", "VISUAL"):
+        monkeypatch.delenv(variable, raising=False)
+    home, work = folder / "home", folder / "work"
+    home.mkdir()
+    work.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.chdir(work)
+    return Stage(home, seed)
+
+
+class _Recorder(io.BytesIO):
+    """One output stream, which adds what is written to a list that both share."""
+
+    def __init__(self, stream: str, written: list[tuple[str, str]]) -> None:
+        super().__init__()
+        self.stream = stream
+        self.written = written
+
+    def write(self, data: Any, /) -> int:
+        self.written.append((self.stream, bytes(data).decode()))
+        return len(data)
+
+
+@contextlib.contextmanager
+def _streams(stdin: bytes, written: list[tuple[str, str]]) -> Iterator[None]:
+    before = sys.stdin
+    sys.stdin = io.TextIOWrapper(io.BytesIO(stdin), encoding="utf-8")
+    # Written through, so that the two come in the order in which they were written.
+    out = io.TextIOWrapper(_Recorder(OUT, written), encoding="utf-8", write_through=True)
+    err = io.TextIOWrapper(_Recorder(ERR, written), encoding="utf-8", write_through=True)
+    try:
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            yield
+            out.flush()
+            err.flush()
+    finally:
+        sys.stdin = before
