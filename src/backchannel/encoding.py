@@ -35,16 +35,18 @@ def encode(value: Value) -> bytes:
     return bytes(out)
 
 
-def decode(data: bytes) -> Value:
-    """Decode exactly one value from *data*.
+def decode(data: bytes, *, values: int = MAX_INTEGER) -> Value:
+    """Decode exactly one value from *data*, with at most *values* others inside it.
 
     Nothing is allocated that *data* does not itself pay for: a length larger
     than what is left is refused before use, so the cost is linear in ``len(data)``.
+    It is steep, though: a value of one byte takes 16 bytes and half a
+    microsecond, so a format of many megabytes also says how many values it has.
 
     Raises:
         MalformedError: For each reason in docs/spec/encoding.md §3.
     """
-    value, end = _decode(data, 0, MAX_DEPTH)
+    value, end, _ = _decode(data, 0, MAX_DEPTH, values)
     if end != len(data):
         raise MalformedError("encoding has bytes after its end")
     return value
@@ -105,28 +107,31 @@ def _head(major: int, argument: int, out: bytearray) -> None:
             return
 
 
-def _decode(data: bytes, at: int, depth: int) -> tuple[Value, int]:
+def _decode(data: bytes, at: int, depth: int, values: int) -> tuple[Value, int, int]:
     major, argument, at = _decode_head(data, at)
     if major == UNSIGNED:
-        return argument, at
+        return argument, at, values
     # Every item of an array takes at least one byte, so one comparison bounds
     # byte strings, texts and arrays alike before anything is made of them.
     if argument > len(data) - at:
         raise MalformedError("encoding is shorter than it says")
     if major == BYTES:
-        return data[at : at + argument], at + argument
+        return data[at : at + argument], at + argument, values
     if major == TEXT:
         try:
-            return data[at : at + argument].decode(), at + argument
+            return data[at : at + argument].decode(), at + argument, values
         except UnicodeDecodeError:
             raise MalformedError("text is not UTF-8") from None
     if depth == 0:
         raise MalformedError(f"encoding is more than {MAX_DEPTH} levels deep")
+    if argument > values:
+        raise MalformedError("encoding has more values than its format")
+    values -= argument
     items = []
     for _ in range(argument):
-        item, at = _decode(data, at, depth - 1)
+        item, at, values = _decode(data, at, depth - 1, values)
         items.append(item)
-    return tuple(items), at
+    return tuple(items), at, values
 
 
 def _decode_head(data: bytes, at: int) -> tuple[int, int, int]:

@@ -67,7 +67,7 @@ def decode(data: bytes) -> Item:
     Raises:
         MalformedError: For each reason in docs/spec/letter.md §5.
     """
-    match encoding.decode(data):
+    match encoding.decode(data, values=2):
         case (str() as kind, bytes() as payload):
             return _item(kind, payload)
     raise MalformedError("an item is not a kind and a payload")

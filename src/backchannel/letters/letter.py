@@ -31,8 +31,7 @@ MAX_PARAGRAPHS: Final = 65_536  # in one text, list items included
 MAX_ENCLOSURES: Final = 64
 MAX_ANSWERS: Final = 64
 MAX_CITATIONS: Final = 1024
-# All arrays, texts and numbers of a letter at these limits: what decoding may make.
-MAX_VALUES: Final = 2 * MAX_TEXTS * (MAX_PARAGRAPHS + 8) + 5 * MAX_CITATIONS + 4 * MAX_ENCLOSURES + MAX_ANSWERS + 32
+MAX_VALUES: Final = 1_100_000  # in its encoding: more than the limits above come to
 
 
 class SignatureState(enum.StrEnum):
@@ -221,7 +220,7 @@ class Letter:
         # Size first: a letter is copied a few times on the way to its parts.
         if len(data) > MAX_LETTER:
             raise MalformedError(f"a letter is larger than {_mib(MAX_LETTER)}")
-        value = encoding.decode(data)
+        value = encoding.decode(data, values=MAX_VALUES)
         try:
             return _letter(value)
         except UsageError as error:
@@ -326,9 +325,6 @@ def _text(value: Value) -> Text:
         case (str() as role, str() as language, str() as salutation, tuple() as blocks, str() as close):
             if role not in set(Role):
                 raise MalformedError("a text's role is not one of the four")
-            # Counted before anything is made of them: a block costs its sender a byte and a desk a hundred.
-            if len(blocks) > MAX_PARAGRAPHS:
-                raise MalformedError(f"a text has more than {MAX_PARAGRAPHS:,} paragraphs")
             return Text(Role(role), language, salutation, tuple(_block(block) for block in blocks), close)
     raise MalformedError("a text is not role, language, salutation, blocks and close")
 
