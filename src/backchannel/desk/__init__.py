@@ -1,0 +1,1 @@
+"""The desk: a person's encrypted store of letters, and what acts on it."""
