@@ -26,7 +26,7 @@ TAG: Final = slice(32, 48)
 HEADER: Final = slice(48, 48 + 2408 + 16)
 COMMIT: Final = slice(2472, 2504)
 BODY: Final = slice(2504, None)
-MIN_SIZE: Final = BODY.start + 16
+MIN_SIZE: Final = BODY.start + 88  # the body of an empty item
 MAX_SIZE: Final = 44 * 1024 * 1024
 STEP_BOX_SIZE: Final = 32 + BOX_OVERHEAD
 
@@ -97,7 +97,7 @@ def seal(header: Header, body: Body, *, keys: tuple[HeaderKey, MessageKey], rand
     sealing, tag = derive(seed, header_key, LABEL_HEAD, count=2)
     out = seed + tag[: TAG.stop - TAG.start]
     out += ChaCha20Poly1305(sealing).encrypt(NONCE, _encode_header(header), out)
-    sealing, commit = derive(hashlib.sha256(out).digest(), message_key, LABEL_BODY, count=2)
+    sealing, commit = derive(head(out), message_key, LABEL_BODY, count=2)
     out += commit
     return out + ChaCha20Poly1305(sealing).encrypt(NONCE, _encode_body(body), out)
 
@@ -125,10 +125,15 @@ def open_body(envelope: bytes, key: MessageKey) -> Body:
     Raises:
         DamagedError: If it does not open under *key*, or is no body.
     """
-    sealing, commit = derive(hashlib.sha256(envelope[: COMMIT.start]).digest(), key, LABEL_BODY, count=2)
+    sealing, commit = derive(head(envelope), key, LABEL_BODY, count=2)
     if not equal(commit, envelope[COMMIT]):
         raise DamagedError
     return _decode_body(_open(sealing, envelope[BODY], envelope[: BODY.start]))
+
+
+def head(envelope: bytes) -> Digest:
+    """SHA-256 of everything before the commitment, which only a holder of the keys can make."""
+    return Digest(hashlib.sha256(envelope[: COMMIT.start]).digest())
 
 
 def _find(envelope: bytes, keys: Iterable[tuple[int, HeaderKey]]) -> tuple[int, bytes]:

@@ -32,6 +32,7 @@ class Fate(StrEnum):
     ANSWERED = "answered by this desk"
     MET = "answered by its reader"
     WITHDRAWN = "withdrawn"
+    EXPIRED = "expired"
 
 
 class CopiedCardError(VerificationError):
@@ -49,10 +50,11 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """A first card whose story is over, and the answering card that ended it."""
+    """A first card whose story is over, and the answering card that ended it: whole if ours, its digest if theirs."""
 
     fate: Fate
-    answer: bytes
+    person: bytes
+    answer: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +106,9 @@ class Register:
         raw, opened = cards.seal_answer(mine, first, to=card.key, kem=kem, random=random)
         secrets = ratchet.Secrets(_transcript(first, raw, opened), card.half, mine.half)
         state = ratchet.start(secrets, answer=mine.key, private=private, now=now)
-        register = replace(register.with_key(mine.key), spent=register.spent | {name: Spent(Fate.ANSWERED, raw)})
+        register = replace(
+            register.with_key(mine.key), spent=register.spent | {name: Spent(Fate.ANSWERED, person, raw)}
+        )
         return register, raw, Met(person, state, card.terms, terms)
 
     def check_first(self, first: bytes, *, to_me: bool, reader: str, kem: Kem, now: int) -> Card:
@@ -142,13 +146,13 @@ class Register:
         first = Card.decode(waiting.card, cards.LABEL_FIRST)
         card, opened = cards.open_answer(carried, waiting.private, kem)  # 14
         if min(first.terms.expires, card.terms.expires) <= now:  # 13
-            raise RefusedError("this card has expired: make a new one")
+            raise RefusedError("this answers a card that has expired: make a new one")
         if self.made(card.key):  # 15
             raise VerificationError("this answering card bears a key of this desk's own")
         secrets = ratchet.Secrets(_transcript(waiting.card, answer, opened), first.half, card.half)
         state = ratchet.start(secrets, answer=card.key, private=None, now=now)
         # The private key and the halves go here, in the transaction that records the meeting.
-        register = self._end(carried.first, Spent(Fate.MET, hashlib.sha256(answer).digest()))
+        register = self._end(carried.first, Spent(Fate.MET, waiting.person, hashlib.sha256(answer).digest()))
         return register, Met(waiting.person, state, first.terms, card.terms)
 
     def withdraw(self, person: bytes) -> Register:
@@ -160,7 +164,15 @@ class Register:
         name = self.card_for(person)
         if name is None:
             raise RefusedError("no card for them awaits an answer")
-        return self._end(name, Spent(Fate.WITHDRAWN, b""))
+        return self._end(name, Spent(Fate.WITHDRAWN, person))
+
+    def lapse(self, now: int) -> Register:
+        """The register without the keys of cards whose time is over."""
+        register = self
+        for name, waiting in self.waiting.items():
+            if Card.decode(waiting.card, cards.LABEL_FIRST).terms.expires <= now:
+                register = register._end(name, Spent(Fate.EXPIRED, waiting.person))
+        return register
 
     def card_for(self, person: bytes) -> Digest | None:
         """The name of the first card that awaits *person*'s answer."""
@@ -178,7 +190,7 @@ class Register:
         """Encode for the desk's own store."""
         return encode((
             tuple((name, w.person, w.card, w.private) for name, w in self.waiting.items()),
-            tuple((name, s.fate.value, s.answer) for name, s in self.spent.items()),
+            tuple((name, s.fate.value, s.person, s.answer) for name, s in self.spent.items()),
             b"".join(sorted(self.keys_made)),
         ))  # fmt: skip
 
@@ -194,7 +206,7 @@ class Register:
             waiting, spent, keys = value
             return cls(
                 {Digest(name): Waiting(person, card, PrivateKey(key)) for name, person, card, key in waiting},
-                {Digest(name): Spent(Fate(fate), answer) for name, fate, answer in spent},
+                {Digest(name): Spent(Fate(fate), person, answer) for name, fate, person, answer in spent},
                 frozenset(Digest(keys[at : at + Digest.size]) for at in range(0, len(keys), Digest.size)),
             )
         except (TypeError, ValueError):
@@ -207,7 +219,7 @@ class Register:
             return self
         if own < name:
             raise RefusedError("you have each made a card for the other, and yours stands: they are to answer it")
-        return self._end(own, Spent(Fate.WITHDRAWN, b""))
+        return self._end(own, Spent(Fate.WITHDRAWN, person))
 
     def _no_longer(self, first: Digest, answer: bytes) -> RefusedError:
         spent = self.spent.get(first)
@@ -215,6 +227,8 @@ class Register:
             return RefusedError("this answers no card of this desk: it is for somebody else, or was altered")  # 12
         if spent.fate is Fate.WITHDRAWN:
             return RefusedError("this answers a card that was withdrawn")  # 11
+        if spent.fate is Fate.EXPIRED:
+            return RefusedError("this answers a card that has expired: make a new one")  # 13
         if spent.answer == answer:
             return RefusedError("this is an answering card of your own: hand it to its reader")  # 8
         if spent.answer == hashlib.sha256(answer).digest():

@@ -32,6 +32,7 @@ from backchannel.seal.state import (
     ChainKey,
     HalfSecret,
     PacketRoot,
+    Place,
     PouchKey,
     Receiving,
     RootKey,
@@ -42,6 +43,7 @@ from backchannel.seal.state import (
 )
 
 # Specification constants (docs/spec/ratchet.md §6, §7).
+MAX_IN_TURN: Final = 1_000
 MAX_SKIPPED_AT_ONCE: Final = 1_000
 MAX_SKIPPED: Final = 2_000
 KEPT_SECONDS: Final = 90 * 86_400
@@ -74,6 +76,10 @@ class TooManyMissingError(VerificationError):
 
 class FrozenError(RefusedError):
     """This correspondence writes no more; the two must meet again."""
+
+
+class UnansweredError(RefusedError):
+    """So many letters stand unanswered that their loss could not be made good."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +121,7 @@ def start(secrets: Secrets, *, answer: PublicKey, private: PrivateKey | None, no
         private=private,
         peer_public=answer if role == FIRST else None,
         tx=Sending(0, HeaderKey(header_key), ChainKey(chain), 0, 0, opening) if role == SECOND else None,
-        rx={0: Receiving(HeaderKey(header_key), ChainKey(chain), 0, opening)} if role == FIRST else {},
+        rx={0: Receiving(HeaderKey(header_key), ChainKey(chain), 0, opening, 0)} if role == FIRST else {},
         chain=[sha256(LABEL_CHAIN, transcript, role)],
         claims={0: sha256(LABEL_CHAIN, transcript, 1 - role)},
     )
@@ -130,10 +136,12 @@ def write(state: State, item: bytes, *, kem: Kem, random: Random, now: int) -> t
     Draws, in this order, what a new turn needs and what the envelope needs.
 
     Raises:
-        FrozenError: If the correspondence is frozen (step 1).
+        FrozenError, UnansweredError: Step 1.
     """
     if state.frozen:
         raise FrozenError(f"this correspondence is frozen: {state.frozen}")
+    if state.owns_turn and state.tx and state.tx.n == MAX_IN_TURN:
+        raise UnansweredError("a thousand letters are unanswered: they must write first, or the two meet again")
     state = _expired(state.copy(), now)
     if not state.owns_turn:
         _create_turn(state, kem=kem, random=random, now=now)
@@ -173,10 +181,12 @@ def read(state: State, envelope: bytes, *, kem: Kem, now: int) -> Opened:
     if rx.opening != header.opening:
         raise ForkError("two openings of one turn: somebody else has written with these keys")
     # 4. The message key, from the chain or from among those skipped.
-    place = (header.turn, header.n)
+    place = Place(header.turn, header.n, envelopes.head(envelope))
     message_key = _take_skipped(state, place) if header.n < rx.n else _advance(state, header, now)
-    # 5. Nothing above is kept unless the body opens.
+    # 5. Nothing above is kept unless the body opens, and has the number of its place.
     body = envelopes.open_body(envelope, message_key)
+    if body.index != rx.base + header.n + 1:
+        raise DamagedError
     # 6. What the writer has written and seen must agree with what this desk knows.
     state.opened[name] = place
     _check_history(state, body, name)
@@ -246,6 +256,13 @@ def _create_turn(state: State, *, kem: Kem, random: Random, now: int) -> None:
     state.tx = Sending(turn, header_key, chain, 0, pn, Opening(box, public))
     state.turn, state.private, state.peer_public = turn, private, None
     _keep_carriage(state, turn, carriage, now)
+    # A key is dated when it falls out of use, not when it was made: a pouch
+    # packed on the last day of a long silence is still under way.
+    fallen = turn - 4, turn - 3
+    for old in fallen:
+        if old in state.pouch_keys:
+            state.pouch_keys[old] = state.pouch_keys[old][0], now
+        state.roots.pop(old, None)
 
 
 def _open_turn(state: State, header: Header, *, kem: Kem, now: int) -> None:
@@ -259,31 +276,39 @@ def _open_turn(state: State, header: Header, *, kem: Kem, now: int) -> None:
         step = kem.open(state.private, info, opening.box)
     except (MalformedError, VerificationError):
         raise DamagedError from None
-    _close_turn(state, turn - 2, header.pn, now)
+    base = _close_turn(state, turn - 2, header.pn, now)
     header_key = state.next_header_key
     state.root, chain, state.next_header_key, carriage = turn_keys(state.root, step, info, opening.box)
-    state.rx[turn] = Receiving(header_key, chain, 0, opening)
+    state.rx[turn] = Receiving(header_key, chain, 0, opening, base)
     state.turn, state.peer_public = turn, opening.public
     # The decapsulation key has done its one service, and this desk's own turn is over.
     state.private, state.tx.chain = None, None
     _keep_carriage(state, turn, carriage, now)
 
 
-def _close_turn(state: State, turn: int, end: int, now: int) -> None:
+def _close_turn(state: State, turn: int, end: int, now: int) -> int:
+    """Complete the peer's *turn*, if there was one, and count what they have written up to its end."""
     rx = state.rx.get(turn)
     if (rx.n if rx else 0) > end or (rx is None and end):
         raise DamagedError
-    if rx:
-        _skip(state, turn, end, now)
-        rx.chain = None
+    if rx is None:
+        return 0
+    _skip(state, turn, end, now)
+    rx.chain = None
+    return rx.base + end
 
 
-def _take_skipped(state: State, place: tuple[int, int]) -> MessageKey:
-    if place in state.skipped:
-        return state.skipped.pop(place)[0]
-    if place in state.opened.values():
-        raise ForkError("another letter has this letter's place: somebody else has written with these keys")
-    raise ExpiredError("the key of this letter has expired")
+def _take_skipped(state: State, place: Place) -> MessageKey:
+    if (place.turn, place.n) in state.skipped:
+        return state.skipped.pop((place.turn, place.n))[0]
+    before = [old.head for old in state.opened.values() if (old.turn, old.n) == (place.turn, place.n)]
+    if not before:
+        raise ExpiredError("the key of this letter has expired")
+    # Anybody on the way can alter the body of a copy; only a holder of the keys
+    # can make another head, and that alone is a fork.
+    if place.head in before:
+        raise DamagedError
+    raise ForkError("another letter has this letter's place: somebody else has written with these keys")
 
 
 def _advance(state: State, header: Header, now: int) -> MessageKey:
@@ -311,7 +336,7 @@ def _skip(state: State, turn: int, end: int, now: int) -> None:
 
 def _check_history(state: State, body: Body, name: Digest) -> None:
     claimed = {body.index - 1: body.before, body.index: _link(body.before, name)}
-    if any(state.claims.setdefault(index, link) != link for index, link in claimed.items()):
+    if [index for index, link in claimed.items() if state.claims.setdefault(index, link) != link]:
         _freeze(state, "their letters have two histories: somebody else has written with their keys")
     if body.seen > state.written:
         _freeze(state, "they have read letters that this desk never wrote: this desk is an old copy")
@@ -326,7 +351,7 @@ def _freeze(state: State, why: str) -> None:
 def _drop_closed_turns(state: State) -> None:
     waiting = {turn for turn, _ in state.skipped}
     state.rx = {turn: rx for turn, rx in state.rx.items() if rx.chain or turn in waiting}
-    state.opened = {name: place for name, place in state.opened.items() if place[0] in state.rx}
+    state.opened = {name: place for name, place in state.opened.items() if place.turn in state.rx}
 
 
 def _keep_carriage(state: State, turn: int, carriage: bytes, now: int) -> None:
@@ -336,10 +361,8 @@ def _keep_carriage(state: State, turn: int, carriage: bytes, now: int) -> None:
 
 
 def _expired(state: State, now: int) -> State:
-    """§7, §8: drop the dated keys whose time is over."""
-    needed = state.tx.turn - 2 if state.tx else -1
-    since = now - KEPT_SECONDS
+    """§7: drop the dated keys whose time is over."""
+    since, in_use = now - KEPT_SECONDS, state.tx.turn - 2 if state.tx else -1
     state.skipped = {place: kept for place, kept in state.skipped.items() if kept[1] >= since}
-    state.pouch_keys = {t: kept for t, kept in state.pouch_keys.items() if t >= needed or kept[1] >= since}
-    state.roots = {turn: root for turn, root in state.roots.items() if turn >= needed}
+    state.pouch_keys = {t: kept for t, kept in state.pouch_keys.items() if t >= in_use or kept[1] >= since}
     return state

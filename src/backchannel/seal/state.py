@@ -82,6 +82,16 @@ class Receiving:
     chain: ChainKey | None
     n: int
     opening: Opening
+    base: int  # letters of the peer's turns before this one
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an opened letter stood, and the digest of everything before its commitment."""
+
+    turn: int
+    n: int
+    head: Digest
 
 
 @dataclass(slots=True)
@@ -101,7 +111,7 @@ class State:
     claims: dict[int, Digest]
     skipped: dict[tuple[int, int], tuple[MessageKey, int]] = field(default_factory=dict)
     seen: int = 0
-    opened: dict[Digest, tuple[int, int]] = field(default_factory=dict)
+    opened: dict[Digest, Place] = field(default_factory=dict)
     pouch_keys: dict[int, tuple[PouchKey, int]] = field(default_factory=dict)
     roots: dict[int, PacketRoot] = field(default_factory=dict)
     frozen: str = ""
@@ -163,13 +173,14 @@ def _encode_state(state: State) -> Value:
         state.peer_public or b"",
         (tx.turn, tx.header_key, tx.chain or b"", tx.n, tx.pn, tx.opening.box, tx.opening.public) if tx else (),
         tuple(
-            (turn, r.header_key, r.chain or b"", r.n, r.opening.box, r.opening.public) for turn, r in state.rx.items()
+            (turn, r.header_key, r.chain or b"", r.n, r.opening.box, r.opening.public, r.base)
+            for turn, r in state.rx.items()
         ),
         b"".join(state.chain),
         tuple(state.claims.items()),
         tuple((turn, n, key, date) for (turn, n), (key, date) in state.skipped.items()),
         state.seen,
-        tuple((name, turn, n) for name, (turn, n) in state.opened.items()),
+        tuple((name, place.turn, place.n, place.head) for name, place in state.opened.items()),
         tuple((turn + 1, key, date) for turn, (key, date) in state.pouch_keys.items()),
         tuple((turn + 1, root) for turn, root in state.roots.items()),
         state.frozen,
@@ -193,14 +204,14 @@ def _decode_state(value: Any) -> State:
         peer_public=PublicKey(peer_public) if peer_public else None,
         tx=_decode_sending(tx) if tx else None,
         rx={
-            turn: Receiving(HeaderKey(h), ChainKey(c) if c else None, n, Opening(b, PublicKey(p)))
-            for turn, h, c, n, b, p in rx
+            turn: Receiving(HeaderKey(h), ChainKey(c) if c else None, n, Opening(b, PublicKey(p)), base)
+            for turn, h, c, n, b, p, base in rx
         },
         chain=[Digest(chain[at : at + Digest.size]) for at in range(0, len(chain), Digest.size)],
         claims={index: Digest(link) for index, link in claims},
         skipped={(turn, n): (MessageKey(key), date) for turn, n, key, date in skipped},
         seen=seen,
-        opened={Digest(name): (turn, n) for name, turn, n in opened},
+        opened={Digest(name): Place(turn, n, Digest(head)) for name, turn, n, head in opened},
         pouch_keys={turn - 1: (PouchKey(key), date) for turn, key, date in pouch_keys},
         roots={turn - 1: PacketRoot(root) for turn, root in roots},
         frozen=frozen,

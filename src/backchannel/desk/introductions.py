@@ -1,0 +1,181 @@
+"""Introductions: cards made, cards met, words compared.
+
+The rules of cards are the meeting's (seal/meeting.py); here they are joined to
+the desk's people, and to the generations of their keys.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+from backchannel.errors import NegativeError, RefusedError, UsageError
+from backchannel.keys import Cost
+from backchannel.seal import card as cards
+from backchannel.seal import ratchet, words
+from backchannel.seal.card import Answer, Terms
+from backchannel.seal.meeting import Fate, Met, Register
+
+from . import records
+from .desk import Changes, Desk, UnknownPersonError, keys_name
+from .records import Person, PersonId
+
+DAY: Final = 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A first card, to be handed over once the changes are committed."""
+
+    person: Person
+    card: bytes
+    expires: int
+    changes: Changes
+
+
+@dataclass(frozen=True, slots=True)
+class Introduced:
+    """A meeting: with whom, and the answering card if this desk made one."""
+
+    person: Person
+    answer: bytes | None
+    changes: Changes
+    renewed: bool
+
+
+def make_card(desk: Desk, who: str, *, days: int, bare: bool, again: bool, now: int) -> Made:
+    """Make a first card for *who*; *again* renews the keys of somebody met.
+
+    Raises:
+        RefusedError, UnavailableError, UsageError: Nothing has changed.
+    """
+    if days < 1:
+        raise UsageError("a card is good for a day at least")
+    person = _somebody(desk, who, again=again)
+    expires = now + days * DAY
+    terms = Terms("", "", expires) if bare else Terms(desk.owner.name, person.name, expires)
+    register = desk.register.lapse(now)
+    register, card = register.issue(person.id, terms, kem=desk.kem, random=desk.random)
+    return Made(person, card, expires, _put(register) | _put_person(person))
+
+
+def meet(
+    desk: Desk, card: bytes, *, alias: str | None, again: str | None, to_me: bool, days: int, now: int
+) -> Introduced:
+    """Take a card that was handed over: answer a first one, or complete with an answering one.
+
+    *alias* is what this desk is to call the other; *again* names somebody met
+    whose keys the card renews.
+
+    Raises:
+        MalformedError, VerificationError, RefusedError, UsageError: Nothing has changed.
+    """
+    read = cards.read(card, desk.kem)
+    if isinstance(read, Answer):
+        if alias or again:
+            raise UsageError("an answering card says by itself whose it is")
+        register, met = desk.register.complete(card, kem=desk.kem, now=now)
+        return _meeting(desk, desk.by_id(PersonId(met.person)), met, register, answer=None, now=now)
+    owner = desk.owner.name
+    desk.register.check_first(card, to_me=to_me, reader=owner, kem=desk.kem, now=now)
+    person = _from_card(desk, alias or read.terms.holder, again=again)
+    terms = Terms(owner, read.terms.holder or person.name, now + days * DAY)
+    register, answer, met = desk.register.lapse(now).answer(
+        card, person.id, terms, to_me=to_me, kem=desk.kem, random=desk.random, now=now
+    )
+    return _meeting(desk, person, met, register, answer=answer, now=now)
+
+
+def waiting_card(desk: Desk, person: Person) -> bytes | None:
+    """The card that was last made for *person* and may be handed over again."""
+    register = desk.register
+    name = register.card_for(person.id)
+    if name:
+        return register.waiting[name].card
+    # An answering card carries the name of the card it answers, which the register knows.
+    answers = [s.answer for s in register.spent.values() if s.fate is Fate.ANSWERED and s.person == person.id]
+    return answers[-1] if answers else None
+
+
+def withdraw(desk: Desk, person: Person) -> Changes:
+    """Withdraw the card that awaits *person*'s answer; somebody never met is forgotten."""
+    register = desk.register.withdraw(person.id)
+    forgotten: Changes = {} if person.met else {(records.PEOPLE, person.id): None}
+    return _put(register) | forgotten
+
+
+def check_string(desk: Desk, person: Person, cost: Cost) -> bytes:
+    """What both desks' words are read from.
+
+    Raises:
+        NegativeError: If the two have not met.
+    """
+    if not person.met:
+        raise NegativeError(f"you have not met {person.name} yet", hint="backchannel people")
+    return words.check_string(desk.keys(person).transcript, cost)
+
+
+def compare(person: Person, check: bytes, heard: str, *, now: int) -> Changes:
+    """Note that the words heard from *person* are this desk's own.
+
+    Raises:
+        NegativeError: If they differ: somebody may stand between the two.
+        UsageError: If they were mistyped.
+    """
+    if not words.heard_right(check, heard):
+        raise NegativeError("the words differ: do not write, somebody may stand between you; meet anew by another way")
+    return _put_person(replace(person, compared=now))
+
+
+def _somebody(desk: Desk, who: str, *, again: bool) -> Person:
+    if again:
+        return desk.person(who)
+    if not who.strip():
+        raise UsageError("a name is wanted")
+    try:
+        person = desk.person(who)
+    except UnknownPersonError:
+        return Person(PersonId.draw(desk.random), who.strip())
+    if person.met:
+        raise RefusedError(
+            f"you have met {person.name} already", hint=f'backchannel meet --again "{person.name}" -o FILE'
+        )
+    return person
+
+
+def _from_card(desk: Desk, name: str, *, again: str | None) -> Person:
+    if again is not None:
+        person = desk.person(again)
+        if not person.met:
+            raise RefusedError(f"you have not met {person.name} before")
+        return person
+    if not name:
+        raise UsageError("this card names nobody: say whose it is", hint='backchannel meet CARD --as "NAME" -o FILE')
+    known = next((p for p in desk.people() if p.name.casefold() == name.casefold()), None)
+    if known is None:
+        return Person(PersonId.draw(desk.random), name)
+    if known.met:
+        raise RefusedError(
+            f"you have met somebody called {known.name}: renew their keys with --again, or call this one otherwise with --as",
+        )
+    return known
+
+
+def _meeting(desk: Desk, person: Person, met: Met, register: Register, *, answer: bytes | None, now: int) -> Introduced:
+    generation = person.generation + 1
+    renewed = (*person.renewed, (person.generation, now)) if person.met else ()
+    kept = tuple((old, date) for old, date in renewed if date + ratchet.KEPT_SECONDS >= now)
+    person = replace(person, terms=(met.first, met.second), generation=generation, renewed=kept, compared=0)
+    changes = _put(register) | _put_person(person)
+    changes[records.KEYS, keys_name(person, generation)] = met.state.encode()
+    for old, _ in set(renewed) - set(kept):
+        changes[records.KEYS, keys_name(person, old)] = None
+    return Introduced(person, answer, changes, renewed=generation > 1)
+
+
+def _put(register: Register) -> Changes:
+    return {(records.CARDS, b""): register.encode()}
+
+
+def _put_person(person: Person) -> Changes:
+    return {(records.PEOPLE, person.id): person.encode()}
