@@ -49,6 +49,11 @@ class Call:
         """The desk that was named, or else the user's."""
         return self.given_desk or self.edge.desk
 
+    @property
+    def columns(self) -> int | None:
+        """The width of the terminal that results go to; None where they go elsewhere."""
+        return self.edge.columns() if sys.stdout.isatty() else None
+
     def line(self, *words: str) -> str:
         """A command line that does *words* on this desk, quoted, for a hint."""
         return shlex.join(["backchannel", *self._globals(), *words])

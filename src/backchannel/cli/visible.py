@@ -21,16 +21,26 @@ POP_ISOLATE: Final = "\N{POP DIRECTIONAL ISOLATE}"
 _UNSAFE: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 # Joiners spell Persian and emoji; the marks only lean what is within an isolate.
 _HARMLESS: Final = frozenset("\u200c\u200d\u200e\u200f\u061c")
-# Embeddings, pops and isolates, legitimate in prose, would be cut by its lines.
-_EMBEDDINGS: Final = frozenset("\u202a\u202b\u202c\u2066\u2067\u2068\u2069")
+# Legitimate in prose and left out of its lines: embeddings, pops and isolates, which
+# the lines would cut, soft hyphens, word joiners and byte order marks.
+_UNSEEN: Final = frozenset("\u202a\u202b\u202c\u2066\u2067\u2068\u2069\u00ad\u2060\ufeff")
 _RIGHT_TO_LEFT: Final = frozenset({"R", "AL", "AN"})
 
 
 def one_line(text: str) -> str:
     """*text* as it may stand within a line of ours: a name, a place, a file name."""
-    safe = _limit_marks("".join(map(_safe, text)))
-    # Isolated only where it matters, so that what is copied is usually the text.
-    return f"{ISOLATE}{safe}{POP_ISOLATE}" if has_right_to_left(safe) else safe
+    return isolated(harmless(text))
+
+
+def harmless(text: str) -> str:
+    """*text* on one line, with whatever would act on the terminal replaced."""
+    return _limit_marks("".join(map(_safe, text)))
+
+
+def isolated(text: str) -> str:
+    """*text* kept from reordering what stands beside it."""
+    # Only where it matters, so that what is copied from the terminal is usually the text.
+    return f"{ISOLATE}{text}{POP_ISOLATE}" if has_right_to_left(text) else text
 
 
 def message_line(text: str) -> str:
@@ -40,7 +50,7 @@ def message_line(text: str) -> str:
 
 def prose(text: str) -> str:
     """*text* of a letter: line breaks stay, and zero-width spaces, where it may be broken."""
-    kept = (c if c in "\n\u200b" else " " if c == "\t" else _safe(c) for c in text if c not in _EMBEDDINGS)
+    kept = (c if c in "\n\u200b" else " " if c == "\t" else _safe(c) for c in text if c not in _UNSEEN)
     return _limit_marks("".join(kept))
 
 
