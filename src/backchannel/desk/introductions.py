@@ -75,7 +75,7 @@ def meet(
         if alias or again:
             raise UsageError("an answering card says by itself whose it is")
         register, met = desk.register.complete(card, kem=desk.kem, now=now)
-        return _meeting(desk, desk.by_id(PersonId(met.person)), met, register, answer=None, now=now)
+        return _meeting(desk.by_id(PersonId(met.person)), met, register, answer=None, now=now)
     owner = desk.owner.name
     desk.register.check_first(card, to_me=to_me, reader=owner, kem=desk.kem, now=now)
     person = _from_card(desk, alias or read.terms.holder, again=again)
@@ -83,7 +83,7 @@ def meet(
     register, answer, met = desk.register.lapse(now).answer(
         card, person.id, terms, to_me=to_me, kem=desk.kem, random=desk.random, now=now
     )
-    return _meeting(desk, person, met, register, answer=answer, now=now)
+    return _meeting(person, met, register, answer=answer, now=now)
 
 
 def waiting_card(desk: Desk, person: Person) -> bytes | None:
@@ -161,7 +161,7 @@ def _from_card(desk: Desk, name: str, *, again: str | None) -> Person:
     return known
 
 
-def _meeting(desk: Desk, person: Person, met: Met, register: Register, *, answer: bytes | None, now: int) -> Introduced:
+def _meeting(person: Person, met: Met, register: Register, *, answer: bytes | None, now: int) -> Introduced:
     generation = person.generation + 1
     renewed = (*person.renewed, (person.generation, now)) if person.met else ()
     kept = tuple((old, date) for old, date in renewed if date + ratchet.KEPT_SECONDS >= now)

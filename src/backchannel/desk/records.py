@@ -75,7 +75,7 @@ class _Record:
 
     @classmethod
     def _of(cls, value: Any) -> Self:
-        raise AssertionError
+        raise AssertionError(value)
 
 
 @dataclass(frozen=True, slots=True)

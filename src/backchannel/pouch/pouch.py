@@ -28,6 +28,7 @@ MAC: Final = slice(-32, None)
 FRAME_SIZE: Final = 80  # everything but the content
 SLOT_SIZE: Final = 8 * 1024  # an envelope starts at a multiple of this
 SIZES: Final = (64 * 1024, 512 * 1024, 4 * 1024 * 1024, 64 * 1024 * 1024)
+CAPACITY: Final = SIZES[-1] - FRAME_SIZE - 4  # of the largest, but for the zero length that ends its row
 
 LABEL_KEYS: Final = b"backchannel/v1/pouch/keys"
 LABEL_NUMBER: Final = b"backchannel/v1/pouch/number"
@@ -48,9 +49,9 @@ class ForeignPouchError(VerificationError):
     """No key that was tried has packed this pouch."""
 
 
-def fits(sizes: Iterable[int]) -> bool:
-    """Whether envelopes of *sizes* bytes go into one pouch."""
-    return _content_size(sizes) <= SIZES[-1] - FRAME_SIZE
+def room_for(size: int) -> int:
+    """How much of a pouch's :data:`CAPACITY` an envelope of *size* bytes takes."""
+    return _next_slot(4 + size)
 
 
 def pack(envelopes: Sequence[bytes], key: bytes, random: Random) -> bytes:
@@ -61,7 +62,7 @@ def pack(envelopes: Sequence[bytes], key: bytes, random: Random) -> bytes:
     Raises:
         UsageError: If they do not fit into the largest pouch.
     """
-    needed = _content_size(map(len, envelopes))
+    needed = sum(room_for(len(envelope)) for envelope in envelopes) + 4
     size = next((size for size in SIZES if needed <= size - FRAME_SIZE), None)
     if size is None:
         raise UsageError("these letters are too large for one pouch")
@@ -107,10 +108,6 @@ def seal_number(pouch: bytes) -> str:
     number = int.from_bytes(hashlib.sha256(LABEL_NUMBER + pouch).digest()[:5])
     text = f"{number % 10**12:012}"
     return "-".join((text[:4], text[4:8], text[8:]))
-
-
-def _content_size(sizes: Iterable[int]) -> int:
-    return sum(_next_slot(4 + size) for size in sizes) + 4
 
 
 def _next_slot(at: int) -> int:

@@ -122,6 +122,11 @@ class State:
         return owner(self.turn) == self.role
 
     @property
+    def missing(self) -> tuple[int, ...]:
+        """The peer's letters before the newest opened that have not come, whose keys are still kept."""
+        return tuple(sorted(self.rx[turn].base + n + 1 for turn, n in self.skipped))
+
+    @property
     def written(self) -> int:
         """How many letters this desk has written."""
         return len(self.chain) - 1

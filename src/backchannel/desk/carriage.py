@@ -1,0 +1,265 @@
+"""Carriage by hand: pouches packed and unpacked.
+
+Packing chooses what leaves and under which key; unpacking tries every envelope
+with every key of the one who packed. What an envelope means for the keys is the
+ratchet's business; here its letter is entered.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+
+from backchannel import pouch as pouches
+from backchannel.errors import MalformedError, RefusedError, VerificationError
+from backchannel.letters import Empty, Letter, Unknown
+from backchannel.letters import unpack as unpack_item
+from backchannel.pouch import ForeignPouchError
+from backchannel.seal import ratchet
+from backchannel.seal.envelope import NoKeyError
+from backchannel.seal.state import State
+
+from . import records
+from .desk import Changes, Desk, keys_name
+from .records import Entry, Person, PouchNote, Stage, number_name
+from .writing import sent_name
+
+
+class Outcome(StrEnum):
+    """What became of one envelope in a pouch."""
+
+    OPENED = "opened"
+    ALREADY = "already here"
+    UNREADABLE = "opened, but not a letter that this version can show"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """A pouch ready to leave, once the changes are committed."""
+
+    note: PouchNote
+    pouch: bytes
+    left_behind: int  # letters that did not fit
+    changes: Changes
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """One envelope: its outcome, the letter it holds or held, or why it was refused."""
+
+    outcome: Outcome
+    number: int = 0
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Unpacked:
+    """A pouch opened: from whom, its seal, what was in it, and what the owner has to know."""
+
+    note: PouchNote
+    person: Person
+    arrivals: tuple[Arrival, ...]
+    froze: str
+    missing: tuple[int, ...]  # their letters before the newest that have not come
+    changes: Changes
+
+
+@dataclass(slots=True)
+class _Opening:
+    """The work of unpacking: states and entries as they change, written only at the end."""
+
+    desk: Desk
+    person: Person
+    now: int
+    pouch: int
+    states: dict[int, State]
+    number: int
+    changes: Changes = field(default_factory=dict)
+
+
+def pack(desk: Desk, person: Person, *, again: bool, now: int) -> Packed:
+    """Pack what waits for *person*; with *again*, also what left and is not known to have arrived.
+
+    Nothing to send makes a cover pouch, which nobody can tell from another.
+
+    Raises:
+        RefusedError: If the two have not met, or this desk is an old copy.
+    """
+    if not person.met:
+        raise RefusedError(f"you have not met {person.name} yet: their answering card is awaited")
+    stages = (Stage.TRAY, Stage.LEFT) if again else (Stage.TRAY,)
+    waiting = [entry for entry in desk.entries(person) if entry.outgoing and entry.stage in stages]
+    envelopes: list[bytes] = []
+    room = pouches.CAPACITY
+    for entry in waiting:
+        body = desk.store.get(records.TRAY, number_name(entry.number))
+        assert body is not None  # the tray keeps what may have to be carried again
+        room -= pouches.room_for(len(body))
+        if room < 0:
+            break
+        envelopes.append(body)
+    packed = waiting[: len(envelopes)]
+    pouch = pouches.pack(envelopes, ratchet.carrying_key(desk.keys(person)), desk.random)
+    note = PouchNote(
+        desk.next_number(records.POUCHES),
+        pouches.seal_number(pouch),
+        person.id,
+        outgoing=True,
+        date=now,
+        letters=tuple(entry.number for entry in packed),
+    )
+    changes = _noted(note)
+    for entry in packed:
+        left = replace(entry, stage=Stage.LEFT, left=entry.left or now, pouch=note.number)
+        changes[records.LETTERS, number_name(entry.number)] = left.encode()
+    return Packed(note, pouch, len(waiting) - len(packed), changes)
+
+
+def unpack(desk: Desk, pouch: bytes, *, now: int) -> Unpacked:
+    """Open a pouch that a courier brought.
+
+    Raises:
+        MalformedError: If no pouch has this size.
+        ForeignPouchError: If no key of this desk opens it.
+    """
+    person, content = _find(desk, pouch)
+    states = {generation: desk.keys(person, generation) for generation in person.generations}
+    frozen_before = states[person.generation].frozen
+    work = _Opening(desk, person, now, desk.next_number(records.POUCHES), states, desk.next_number(records.LETTERS))
+    arrivals = [_open(work, envelope) for envelope in content.envelopes]
+    if not content.whole:
+        # Behind a broken seal most candidates are no envelopes at all.
+        arrivals = [a for a in arrivals if a.outcome is not Outcome.REFUSED]
+    note = PouchNote(
+        work.pouch,
+        pouches.seal_number(pouch),
+        person.id,
+        outgoing=False,
+        date=now,
+        letters=tuple(a.number for a in arrivals if a.number),
+        whole=content.whole,
+    )
+    newest = states[person.generation]
+    return Unpacked(
+        note,
+        person,
+        tuple(arrivals),
+        froze="" if frozen_before else newest.frozen,
+        missing=newest.missing,
+        changes=work.changes | _noted(note),
+    )
+
+
+def packed_here(desk: Desk, pouch: bytes) -> Person | None:
+    """Whom this desk packed *pouch* for, if it did."""
+    seal = pouches.seal_number(pouch)
+    note = next((note for note in desk.pouches() if note.outgoing and note.seal == seal), None)
+    return desk.by_id(note.person) if note else None
+
+
+def peek(desk: Desk, pouch: bytes) -> tuple[Person, bool, int]:
+    """Say from whom *pouch* is, whether its seal is whole, and how many envelopes it holds.
+
+    Raises:
+        MalformedError, ForeignPouchError: As :func:`unpack`.
+    """
+    person, content = _find(desk, pouch)
+    return person, content.whole, len(content.envelopes)
+
+
+def _find(desk: Desk, pouch: bytes) -> tuple[Person, pouches.Unpacked]:
+    for person in desk.people():
+        for generation in person.generations:
+            try:
+                return person, pouches.unpack(pouch, ratchet.opening_keys(desk.keys(person, generation)))
+            except ForeignPouchError:
+                continue
+    # No key at all still tells a pouch from a file of another size.
+    pouches.unpack(pouch, ())
+    raise AssertionError
+
+
+def _open(work: _Opening, envelope: bytes) -> Arrival:
+    where = (records.ENVELOPES, ratchet.digest(envelope))
+    known = work.changes.get(where) or work.desk.store.get(*where)
+    if known is not None:
+        return Arrival(Outcome.ALREADY, int.from_bytes(known))
+    for generation in work.person.generations:
+        try:
+            opened = ratchet.read(work.states[generation], envelope, kem=work.desk.kem, now=work.now)
+        except NoKeyError as error:
+            refusal: VerificationError = error
+        except VerificationError as error:
+            return Arrival(Outcome.REFUSED, why=error.message)
+        else:
+            return _enter(work, generation, envelope, opened)
+    return Arrival(Outcome.REFUSED, why=refusal.message)
+
+
+def _enter(work: _Opening, generation: int, envelope: bytes, opened: ratchet.Opened) -> Arrival:
+    work.states[generation] = opened.state
+    work.changes[records.KEYS, keys_name(work.person, generation)] = opened.state.encode()
+    _acknowledge(work, generation, opened.seen)
+    number = work.number
+    work.number += 1
+    name = number_name(number)
+    item, raw = _item(opened.item)
+    letter = item if isinstance(item, Letter) else None
+    entry = Entry(
+        number=number,
+        person=work.person.id,
+        outgoing=False,
+        stage=Stage.RECEIVED,
+        generation=generation,
+        index=opened.index,
+        id=letter.id if letter else None,
+        kind="letter" if letter else item.kind if isinstance(item, Unknown) else "empty",
+        dated=letter.head.date if letter else "",
+        words=sum(len(p.split()) for text in letter.texts for p in text.paragraphs) if letter else 0,
+        sealed=work.now,
+        pouch=work.pouch,
+    )
+    work.changes[records.LETTERS, name] = entry.encode()
+    work.changes[records.ENVELOPES, ratchet.digest(envelope)] = name
+    work.changes[records.TEXTS, name] = raw
+    if letter and work.desk.number_of(letter.id) is None:
+        # The first letter of an id keeps it: another, by whoever chose the same
+        # one, must not come to stand where that is cited.
+        work.changes.setdefault((records.IDS, letter.id), name)
+    shown = letter is not None or isinstance(item, Empty)
+    return Arrival(Outcome.OPENED if shown else Outcome.UNREADABLE, number)
+
+
+def _item(packed: bytes) -> tuple[Letter | Empty | Unknown, bytes]:
+    """What an envelope held, and the bytes to keep of it: nothing that was opened is thrown away."""
+    try:
+        item = unpack_item(packed)
+    except MalformedError:
+        # Its writer's fault, and it is authentic: the keys go on, the bytes are kept.
+        return Unknown("malformed", packed), packed
+    match item:
+        case Letter():
+            return item, item.encode()
+        case Unknown():
+            return item, item.payload
+        case Empty():
+            return item, b""
+
+
+def _acknowledge(work: _Opening, generation: int, seen: int) -> None:
+    """Their letter says which of ours they had read last: that one has arrived."""
+    if not seen:
+        return
+    found = work.desk.store.get(records.SENT, sent_name(work.person.id, generation, seen))
+    if found is None:
+        return
+    number = int.from_bytes(found)
+    entry = work.desk.entry(number)
+    if entry.stage is Stage.LEFT:
+        work.changes[records.LETTERS, found] = replace(entry, stage=Stage.ARRIVED).encode()
+        work.changes[records.TRAY, found] = None
+
+
+def _noted(note: PouchNote) -> Changes:
+    return {(records.POUCHES, number_name(note.number)): note.encode()}

@@ -1,0 +1,262 @@
+"""Writing: drafts kept, letters sealed, recalled and destroyed.
+
+A letter is sealed once. From then on its envelope lies in the tray, and every
+carrier takes the same bytes (docs/spec/ratchet.md §5).
+"""
+
+from __future__ import annotations
+
+import mimetypes
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from backchannel.errors import NegativeError, RefusedError, UsageError
+from backchannel.keys import LetterId, ReleaseSeed
+from backchannel.letters import (
+    Draft,
+    Enclosure,
+    Letter,
+    SignatureState,
+    Text,
+    address,
+    commit,
+    draft_of,
+    format_draft,
+    pack,
+    parse,
+)
+from backchannel.seal import ratchet
+from backchannel.seal.ratchet import FrozenError
+
+from . import records
+from .desk import Changes, Desk, keys_name
+from .records import Entry, Person, PersonId, Stage, StoredDraft, number_name
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """A draft as kept, and what was changed to read it."""
+
+    draft: StoredDraft
+    words: int
+    normalised: tuple[str, ...]
+    changes: Changes
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A letter as sealed, to lie in the tray once the changes are committed."""
+
+    entry: Entry
+    size: int
+    changes: Changes
+
+
+def blank(desk: Desk, person: Person, *, date: str, answering: Entry | None = None) -> str:
+    """The text form of an empty draft to *person*, its addressee and language filled in."""
+    lines = [f"From: {desk.owner.name}", f"To: {person.name}", f"Date: {date}", f"Signed: {desk.owner.name}"]
+    lines.append(f"Signature: {SignatureState.TYPED}")
+    language = "en"
+    if answering:
+        lines.append(f"Answers: {answering.number}")
+        language = desk.letter(answering).texts[0].language
+    return "\n".join([*lines, f"Language: {language}", "Role: original", "Salutation: ", "Close: ", "", ""])
+
+
+def save(
+    desk: Desk,
+    person: Person,
+    text: str,
+    *,
+    enclosures: Iterable[Enclosure] = (),
+    answers: int | None = None,
+    number: int | None = None,
+    now: int,
+) -> Saved:
+    """Keep *text* as a draft to *person*: a new one, or in place of draft *number*.
+
+    Names that the text leaves out are filled in, and *enclosures* that it does
+    not name are named.
+
+    Raises:
+        MalformedError: If it is not in the text form, with the line.
+        NegativeError: If there is no draft *number*.
+    """
+    before = {e.name: e for e in desk.draft(number).enclosures} if number else {}
+    files = before | {enclosure.name: enclosure for enclosure in enclosures}
+    parsed = parse(text)
+    draft = _completed(parsed.draft, (desk.owner.name, person.name), files=files, answers=answers)
+    missing = [name for name in draft.enclosures if name not in files]
+    if missing:
+        raise UsageError(f"the draft encloses “{missing[0]}”: say where it is with --enclose")
+    stored = StoredDraft(
+        number or desk.next_number(records.DRAFTS),
+        person.id,
+        format_draft(draft),
+        tuple(files[name] for name in draft.enclosures),
+        now,
+    )
+    changes: Changes = {(records.DRAFTS, number_name(stored.number)): stored.encode()}
+    return Saved(stored, _words(draft.texts), parsed.changes, changes)
+
+
+def send(desk: Desk, stored: StoredDraft, *, uncompared: bool, date: str, now: int) -> Sent:
+    """Seal a draft as the next letter to its addressee.
+
+    Raises:
+        RefusedError: If words were not compared (unless *uncompared*), or the
+            correspondence is frozen, or this desk is an old copy.
+        UsageError: If the draft names a letter or a file that is not there.
+    """
+    person = desk.by_id(stored.person)
+    _check_may_write(desk, person, uncompared=uncompared)
+    letter = _letter(desk, stored, date)
+    item = pack(letter)
+    before = desk.keys(person)
+    try:
+        state, envelope = ratchet.write(before, item, kem=desk.kem, random=desk.random, now=now)
+    except FrozenError as error:
+        error.hint = f'backchannel meet --again "{person.name}" -o FILE'
+        raise
+    entry = Entry(
+        number=desk.next_number(records.LETTERS),
+        person=person.id,
+        outgoing=True,
+        stage=Stage.TRAY,
+        generation=person.generation,
+        index=state.written,
+        id=letter.id,
+        kind="letter",
+        dated=letter.head.date,
+        words=_words(letter.texts),
+        sealed=now,
+        uncompared=not person.compared,
+    )
+    name = number_name(entry.number)
+    changes: Changes = {
+        (records.KEYS, keys_name(person, person.generation)): state.encode(),
+        (records.LETTERS, name): entry.encode(),
+        (records.TEXTS, name): letter.encode(),
+        (records.TRAY, name): envelope,
+        (records.IDS, letter.id): name,
+        (records.ENVELOPES, ratchet.digest(envelope)): name,
+        (records.SENT, sent_name(person.id, entry.generation, entry.index)): name,
+        (records.DRAFTS, number_name(stored.number)): None,
+    }
+    if state.turn != before.turn and state.tx:
+        # A new turn has a new key, and a card that bears it would be this desk's own.
+        changes[records.CARDS, b""] = desk.register.with_key(state.tx.opening.public).encode()
+    return Sent(entry, len(envelope), changes)
+
+
+def recall(desk: Desk, entry: Entry, *, now: int) -> tuple[StoredDraft, Changes]:
+    """Take a letter out of the tray: it becomes a draft again, and will never be carried.
+
+    Its place among the letters stays empty: the other desk, seeing the next one,
+    can tell that one before it never came.
+
+    Raises:
+        RefusedError: If it has left, or is not this desk's own.
+    """
+    if not entry.outgoing:
+        raise RefusedError(f"letter {entry.number} is not yours to recall")
+    if entry.stage is not Stage.TRAY:
+        raise RefusedError(f"letter {entry.number} cannot be recalled: it is {_said(entry.stage)}")
+    letter = desk.letter(entry)
+    draft = draft_of(letter, number=desk.number_of, resolve=lambda number: desk.letter(desk.entry(number)))
+    stored = StoredDraft(desk.next_number(records.DRAFTS), entry.person, format_draft(draft), letter.enclosures, now)
+    changes = _without_text(entry, Stage.RECALLED)
+    changes[records.DRAFTS, number_name(stored.number)] = stored.encode()
+    changes[records.IDS, letter.id] = None
+    return stored, changes
+
+
+def destroy(desk: Desk, entry: Entry, *, line: bool) -> Changes:
+    """Destroy a letter's text and envelope; *line* keeps one line of it, with its root.
+
+    Its keys are gone since it was sealed or opened. A desk cannot destroy the
+    other's copy, nor copies of this disk.
+
+    Raises:
+        NegativeError: If it is destroyed already.
+    """
+    if entry.stage is Stage.DESTROYED:
+        raise NegativeError(f"letter {entry.number} is destroyed already")
+    if entry.stage is Stage.TRAY:
+        raise RefusedError(f"letter {entry.number} is in the tray", hint=f"backchannel recall {entry.number}")
+    if line:
+        root = commit(desk.letter(entry)).root if entry.id and entry.stage is not Stage.RECALLED else b""
+        return _without_text(replace(entry, root=root), Stage.DESTROYED)
+    changes: Changes = {(records.LETTERS, number_name(entry.number)): None}
+    if entry.id:
+        changes[records.IDS, entry.id] = None
+    return _without_text(entry, Stage.DESTROYED) | changes
+
+
+def discard(stored: StoredDraft) -> Changes:
+    """Throw a draft away."""
+    return {(records.DRAFTS, number_name(stored.number)): None}
+
+
+def enclosure(name: str, data: bytes) -> Enclosure:
+    """A file to enclose, its media type guessed from its name."""
+    return Enclosure(name, mimetypes.guess_type(name)[0] or "application/octet-stream", data)
+
+
+def sent_name(person: PersonId, generation: int, index: int) -> bytes:
+    """What finds an own letter by its index in its generation."""
+    return person + generation.to_bytes(4) + index.to_bytes(8)
+
+
+def _completed(draft: Draft, names: tuple[str, str], *, files: dict[str, Enclosure], answers: int | None) -> Draft:
+    head = draft.head
+    head = replace(head, sender=head.sender or names[0], recipient=head.recipient or names[1])
+    named = (*draft.enclosures, *(name for name in files if name not in draft.enclosures))
+    answered = draft.answers if answers is None or answers in draft.answers else (*draft.answers, answers)
+    return replace(draft, head=head, enclosures=named, answers=answered)
+
+
+def _check_may_write(desk: Desk, person: Person, *, uncompared: bool) -> None:
+    if desk.restored:
+        raise RefusedError(
+            "this desk is an old copy, or was moved: it reads and does not write", hint="backchannel status"
+        )
+    if not person.met:
+        raise RefusedError(f"you have not met {person.name} yet: their answering card is awaited")
+    if not person.compared and not uncompared:
+        raise RefusedError(
+            f"you have not compared words with {person.name}: somebody may stand between you",
+            hint=f'backchannel compare "{person.name}"',
+        )
+
+
+def _letter(desk: Desk, stored: StoredDraft, date: str) -> Letter:
+    draft = parse(stored.text).draft
+    if not any(any(text.paragraphs) for text in draft.texts):
+        raise UsageError(f"draft {stored.number} is empty")
+    files = {file.name: file for file in stored.enclosures}
+    draft = replace(draft, head=replace(draft.head, date=draft.head.date or date))
+    return address(
+        draft,
+        id=LetterId.draw(desk.random),
+        seed=ReleaseSeed.draw(desk.random),
+        resolve=lambda number: desk.letter(desk.entry(number)),
+        attach=files.__getitem__,
+    )
+
+
+def _without_text(entry: Entry, stage: Stage) -> Changes:
+    name = number_name(entry.number)
+    return {
+        (records.LETTERS, name): replace(entry, stage=stage).encode(),
+        (records.TEXTS, name): None,
+        (records.TRAY, name): None,
+    }
+
+
+def _said(stage: Stage) -> str:
+    return {Stage.LEFT: "on its way", Stage.ARRIVED: "there"}.get(stage, stage.value)
+
+
+def _words(texts: Iterable[Text]) -> int:
+    return sum(len(p.split()) for text in texts for p in text.paragraphs)
