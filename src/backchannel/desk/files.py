@@ -9,7 +9,7 @@ the second. What the bytes are is not its business.
 Every call goes through the module's own name ``os``: the crash tests put a
 recorder there (tests/simulation/crash.py).
 """
-# ruff: noqa: PTH - see above: not through pathlib, which has an ``os`` of its own
+# ruff: noqa: PTH102, PTH104, PTH108, PTH123 - pathlib would go to an os of its own
 
 from __future__ import annotations
 
