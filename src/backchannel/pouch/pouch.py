@@ -26,9 +26,10 @@ TAG: Final = slice(32, 48)
 CONTENT: Final = slice(48, -32)
 MAC: Final = slice(-32, None)
 FRAME_SIZE: Final = 80  # everything but the content
-SLOT_SIZE: Final = 8 * 1024  # an envelope starts at a multiple of this
+SLOT_SIZE: Final = 8 * 1024  # an envelope and its head start at a multiple of this
+HEAD_SIZE: Final = 16  # the envelope's length in 4 bytes, and 12 that vouch for it
 SIZES: Final = (64 * 1024, 512 * 1024, 4 * 1024 * 1024, 64 * 1024 * 1024)
-CAPACITY: Final = SIZES[-1] - FRAME_SIZE - 4  # of the largest, but for the zero length that ends its row
+CAPACITY: Final = SIZES[-1] - FRAME_SIZE - HEAD_SIZE  # of the largest, but for the head that ends its row
 
 LABEL_KEYS: Final = b"backchannel/v1/pouch/keys"
 LABEL_NUMBER: Final = b"backchannel/v1/pouch/number"
@@ -38,7 +39,8 @@ LABEL_NUMBER: Final = b"backchannel/v1/pouch/number"
 class Unpacked:
     """What was in a pouch: envelopes, and whether its seal was whole.
 
-    Behind a broken seal the envelopes are candidates only: each is tried.
+    Behind a broken seal an envelope is of the length it was packed with, and
+    may have been altered: each stands for itself.
     """
 
     envelopes: tuple[bytes, ...]
@@ -51,7 +53,7 @@ class ForeignPouchError(VerificationError):
 
 def room_for(size: int) -> int:
     """How much of a pouch's :data:`CAPACITY` an envelope of *size* bytes takes."""
-    return _next_slot(4 + size)
+    return _next_slot(HEAD_SIZE + size)
 
 
 def pack(envelopes: Sequence[bytes], key: bytes, random: Random) -> bytes:
@@ -62,23 +64,22 @@ def pack(envelopes: Sequence[bytes], key: bytes, random: Random) -> bytes:
     Raises:
         UsageError: If they do not fit into the largest pouch.
     """
-    needed = sum(room_for(len(envelope)) for envelope in envelopes) + 4
+    assert all(envelopes)  # an empty one would end the row
+    needed = sum(room_for(len(envelope)) for envelope in envelopes) + HEAD_SIZE
     size = next((size for size in SIZES if needed <= size - FRAME_SIZE), None)
     if size is None:
         raise UsageError("these letters are too large for one pouch")
     seed = random(SEED.stop)
+    keys = _keys(seed, key)
     # Random first, and the envelopes laid over it: the slack is then random
     # without anybody having to find it.
     content = bytearray(random(size - FRAME_SIZE))
     at = 0
-    for envelope in envelopes:
-        content[at : at + 4] = len(envelope).to_bytes(4)
-        content[at + 4 : at + 4 + len(envelope)] = envelope
-        at = _next_slot(at + 4 + len(envelope))
-    content[at : at + 4] = bytes(4)
-    cipher_key, mac_key, tag = _keys(seed, key)
-    out = seed + tag + _stream(cipher_key, bytes(content))
-    return out + hmac.digest(mac_key, out, "sha256")
+    for envelope in (*envelopes, b""):
+        content[at : at + HEAD_SIZE + len(envelope)] = _head(keys.head, at, len(envelope)) + envelope
+        at += room_for(len(envelope))
+    out = seed + keys.tag + _stream(keys.cipher, bytes(content))
+    return out + hmac.digest(keys.mac, out, "sha256")
 
 
 def unpack(pouch: bytes, keys: Iterable[bytes]) -> Unpacked:
@@ -92,15 +93,13 @@ def unpack(pouch: bytes, keys: Iterable[bytes]) -> Unpacked:
     if len(pouch) not in SIZES:
         raise MalformedError(f"this is {len(pouch):,} bytes, which no pouch is")
     for key in keys:
-        cipher_key, mac_key, tag = _keys(pouch[SEED], key)
-        if equal(tag, pouch[TAG]):
+        made = _keys(pouch[SEED], key)
+        if equal(made.tag, pouch[TAG]):
             break
     else:
         raise ForeignPouchError("this pouch is not for this desk, or its key is gone")
-    content = _stream(cipher_key, pouch[CONTENT])
-    if equal(hmac.digest(mac_key, pouch[: MAC.start], "sha256"), pouch[MAC]):
-        return Unpacked(tuple(_row(content)), whole=True)
-    return Unpacked(tuple(_candidates(content)), whole=False)
+    whole = equal(hmac.digest(made.mac, pouch[: MAC.start], "sha256"), pouch[MAC])
+    return Unpacked(tuple(_row(_stream(made.cipher, pouch[CONTENT]), made.head)), whole)
 
 
 def seal_number(pouch: bytes) -> str:
@@ -110,13 +109,17 @@ def seal_number(pouch: bytes) -> str:
     return "-".join((text[:4], text[4:8], text[8:]))
 
 
-def _next_slot(at: int) -> int:
-    return -(-at // SLOT_SIZE) * SLOT_SIZE
+@dataclass(frozen=True, slots=True, repr=False)
+class _Keys:
+    cipher: bytes
+    mac: bytes
+    head: bytes
+    tag: bytes
 
 
-def _keys(seed: bytes, key: bytes) -> tuple[bytes, bytes, bytes]:
-    cipher_key, mac_key, tag = derive(seed, key, LABEL_KEYS, count=3)
-    return cipher_key, mac_key, tag[: TAG.stop - TAG.start]
+def _keys(seed: bytes, key: bytes) -> _Keys:
+    cipher, mac, head, tag = derive(seed, key, LABEL_KEYS, count=4)
+    return _Keys(cipher, mac, head, tag[: TAG.stop - TAG.start])
 
 
 def _stream(key: bytes, data: bytes) -> bytes:
@@ -124,21 +127,30 @@ def _stream(key: bytes, data: bytes) -> bytes:
     return Cipher(ChaCha20(key, bytes(16)), mode=None).encryptor().update(data)
 
 
-def _row(content: bytes) -> Iterator[bytes]:
-    """The envelopes of an unbroken pouch, up to the zero length that ends them."""
+def _head(key: bytes, at: int, size: int) -> bytes:
+    raw = size.to_bytes(4)
+    return raw + hmac.digest(key, at.to_bytes(4) + raw, "sha256")[: HEAD_SIZE - 4]
+
+
+def _row(content: bytes, key: bytes) -> Iterator[bytes]:
+    """The envelopes, up to the head that ends the row.
+
+    A head is believed only if the packer made it for this very place. Without
+    that, one bit altered by a courier would make an envelope of every run of
+    random bytes that could be a length, and 1.4 GB of the largest pouch.
+    """
     at = 0
-    while envelope := _envelope_at(content, at):
-        yield envelope
-        at = _next_slot(at + 4 + len(envelope))
+    while at < len(content):
+        size = int.from_bytes(content[at : at + 4])
+        start, end = at + HEAD_SIZE, at + HEAD_SIZE + size
+        if end > len(content) or not equal(_head(key, at, size), content[at:start]):
+            at += SLOT_SIZE
+        elif size:
+            yield content[start:end]
+            at += room_for(size)
+        else:
+            return
 
 
-def _candidates(content: bytes) -> Iterator[bytes]:
-    """Everything that could be an envelope, since a damaged length hides its successors."""
-    for at in range(0, len(content), SLOT_SIZE):
-        if envelope := _envelope_at(content, at):
-            yield envelope
-
-
-def _envelope_at(content: bytes, at: int) -> bytes:
-    size = int.from_bytes(content[at : at + 4])
-    return content[at + 4 : at + 4 + size] if size <= len(content) - at - 4 else b""
+def _next_slot(at: int) -> int:
+    return -(-at // SLOT_SIZE) * SLOT_SIZE
