@@ -130,7 +130,8 @@ class _Recorder(io.BytesIO):
         self.written = written
 
     def write(self, data: Any, /) -> int:
-        self.written.append((self.stream, bytes(data).decode()))
+        if data:
+            self.written.append((self.stream, bytes(data).decode()))
         return len(data)
 
 

@@ -1,3 +1,4 @@
+# ruff: noqa: RUF001 - letters in their own scripts
 from __future__ import annotations
 
 import dataclasses

@@ -1,0 +1,178 @@
+"""The verbs of carriage: pack, unpack, inspect."""
+
+from __future__ import annotations
+
+import zlib
+from pathlib import Path
+from typing import Any
+
+import click
+
+from backchannel import pouch as pouches
+from backchannel.cli.opening import day, find, leave, open_desk, take
+from backchannel.cli.talk import Call
+from backchannel.cli.typeset import in_bytes
+from backchannel.cli.verb import pass_call, verb
+from backchannel.cli.visible import one_line
+from backchannel.desk import carriage
+from backchannel.desk.carriage import Outcome
+from backchannel.desk.desk import Desk
+from backchannel.errors import MalformedError, NegativeError, UsageError, VerificationError
+from backchannel.pouch import ForeignPouchError
+from backchannel.seal import card as cards
+from backchannel.seal.card import Answer
+
+FILE = click.Path(path_type=Path, dir_okay=False)
+
+
+@verb("pack")
+@click.argument("who")
+@click.option("-o", "out", type=FILE, metavar="FILE", required=True, help="Where to write the pouch.")
+@click.option("--again", is_flag=True, help="Also what left before and is not known to have arrived.")
+@pass_call
+def pack(call: Call, who: str, out: Path, again: bool) -> None:  # noqa: FBT001
+    """Pack a pouch for a courier.
+
+    With nothing to send this makes a cover pouch. Nobody can tell it from one with letters.
+    """
+    with open_desk(call) as desk:
+        person = find(call, desk, who)
+        packed = carriage.pack(desk, person, again=again, now=call.edge.now())
+        hint = f'backchannel pack "{person.name}" --again -o FILE'
+        leave(out, packed.pouch, lambda: desk.commit(packed.changes), otherwise=hint)
+        count = len(packed.note.letters)
+        inside = "a cover pouch, no letters" if not count else "1 letter" if count == 1 else f"{count} letters"
+        lines = [
+            f"pouch for {one_line(person.name)}: {one_line(str(out))}, {in_bytes(len(packed.pouch))}, {inside}",
+            f"seal number {packed.note.seal}",
+        ]
+        call.emit(
+            {
+                "pouch": str(out),
+                "for": person.name,
+                "seal": packed.note.seal,
+                "letters": list(packed.note.letters),
+                "left_behind": packed.left_behind,
+            },
+            "\n".join(lines),
+        )
+        if packed.left_behind:
+            call.warn(f"{packed.left_behind} more did not fit: pack again for them")
+
+
+@verb("unpack")
+@click.argument("file", type=FILE)
+@pass_call
+def unpack(call: Call, file: Path) -> None:
+    """Open a pouch that a courier brought."""
+    with open_desk(call) as desk:
+        raw = take(file)
+        _not_own(desk, raw)
+        opened = carriage.unpack(desk, raw, now=call.edge.now())
+        desk.commit(opened.changes)
+        call.emit(_as_json(opened), "\n".join(_lines(desk, opened)))
+        _warn(call, opened)
+        if not any(a.outcome is not Outcome.REFUSED for a in opened.arrivals):
+            if not opened.note.whole:
+                raise NegativeError("the seal of this pouch is broken, and nothing in it opens")
+            if opened.arrivals:
+                raise VerificationError("nothing in this pouch was accepted")
+
+
+@verb("inspect")
+@click.argument("file", type=FILE)
+@click.option("--stranger", is_flag=True, help="Only what anybody can see: no desk is opened.")
+@pass_call
+def inspect(call: Call, file: Path, stranger: bool) -> None:  # noqa: FBT001
+    """Show what a stranger can see of a file, and what this desk sees."""
+    raw = take(file)
+    seen = _stranger(call, raw)
+    if not stranger and call.desk.exists():
+        with open_desk(call) as desk:
+            seen["desk"] = _by_desk(desk, raw)
+    lines = [f"{key}: {value}" for key, value in seen.items()]
+    call.emit(seen, "\n".join(lines))
+
+
+def _not_own(desk: Desk, raw: bytes) -> None:
+    to = carriage.packed_here(desk, raw)
+    if to is not None:
+        raise UsageError(f"this pouch was packed here, for {to.name}: hand it to the courier")
+
+
+def _lines(desk: Desk, opened: carriage.Unpacked) -> list[str]:
+    name = one_line(opened.person.name)
+    lines = [f"pouch from {name}, seal {opened.note.seal} {'whole' if opened.note.whole else 'BROKEN'}"]
+    for arrival in opened.arrivals:
+        if arrival.outcome is Outcome.OPENED:
+            entry = desk.entry(arrival.number)
+            dated = f", dated {one_line(entry.dated)}" if entry.dated else ""
+            what = f"letter {entry.number}{dated}, {entry.words:,} words" if entry.id else "an empty letter"
+            lines.append(f"{what}: backchannel read {entry.number}" if entry.id else what)
+        elif arrival.outcome is not Outcome.REFUSED:
+            lines.append(f"letter {arrival.number}: {arrival.outcome.value}")
+    return lines if opened.arrivals else [*lines, "a cover pouch: no letters"]
+
+
+def _warn(call: Call, opened: carriage.Unpacked) -> None:
+    if not opened.note.whole:
+        call.warn("the seal is broken: somebody has altered this pouch; what still opens is kept")
+    for arrival in opened.arrivals:
+        if arrival.outcome is Outcome.REFUSED:
+            call.warn(f"an envelope was refused: {arrival.why}")
+    if opened.missing:
+        which = ", ".join(map(str, opened.missing))
+        call.warn(f"of their letters number {which} did not come yet, or was recalled")
+    if opened.froze:
+        call.warn(f"this correspondence is frozen now: {opened.froze}")
+        call.say(f"backchannel: hint: {call.line('meet', '--again', opened.person.name, '-o', 'FILE')}")
+
+
+def _as_json(opened: carriage.Unpacked) -> dict[str, Any]:
+    return {
+        "from": opened.person.name,
+        "seal": opened.note.seal,
+        "whole": opened.note.whole,
+        "envelopes": [{"outcome": a.outcome.value, "letter": a.number, "why": a.why} for a in opened.arrivals],
+        "missing": list(opened.missing),
+        "frozen": opened.froze,
+    }
+
+
+def _stranger(call: Call, raw: bytes) -> dict[str, Any]:
+    seen: dict[str, Any] = {"size": in_bytes(len(raw))}
+    try:
+        card = cards.read(raw, call.edge.kem)
+    except MalformedError:
+        pass
+    else:
+        if isinstance(card, Answer):
+            return seen | {"kind": "an answering card", "answers": card.first.hex()[:16]}
+        names = (
+            f"from {one_line(card.terms.holder)} to {one_line(card.terms.reader)}" if not card.terms.bare else "bare"
+        )
+        return seen | {"kind": f"a first card, {names}", "until": day(call, card.terms.expires)}
+    try:
+        pouches.unpack(raw, ())
+    except ForeignPouchError:
+        kept = len(zlib.compress(raw, 9)) / len(raw)
+        return seen | {
+            "kind": "random bytes, of a size that pouches have",
+            "compresses to": f"{kept:.1%}",
+            "seal number": pouches.seal_number(raw),
+        }
+    except MalformedError:
+        return seen | {"kind": "neither a card nor a pouch"}
+    raise AssertionError
+
+
+def _by_desk(desk: Desk, raw: bytes) -> str:
+    to = carriage.packed_here(desk, raw)
+    if to is not None:
+        return f"packed here for {one_line(to.name)}"
+    try:
+        person, whole, count = carriage.peek(desk, raw)
+    except (ForeignPouchError, MalformedError) as error:
+        return error.message
+    inside = f"{count} envelope{'' if count == 1 else 's'}" if whole else "seal broken"
+    return f"from {one_line(person.name)}, {inside}"

@@ -1,0 +1,141 @@
+"""The verbs of the desk itself: init, status, destroy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from backchannel.cli.opening import day, find, means, open_desk, written_day
+from backchannel.cli.talk import Call
+from backchannel.cli.typeset import table
+from backchannel.cli.verb import pass_call, verb
+from backchannel.cli.visible import one_line
+from backchannel.desk import introductions, records, writing
+from backchannel.desk.desk import Desk
+from backchannel.desk.records import Owner, Person, Stage
+from backchannel.errors import UsageError
+from backchannel.keys import FULL_COST
+from backchannel.seal import words
+from backchannel.seal.card import Card, is_name
+from backchannel.seal.card import LABEL_FIRST as FIRST
+
+QUIET_SECONDS = 30 * 86_400  # after that a desk offers an empty letter, which ends a turn
+
+
+@verb("init")
+@click.option("--name", metavar="NAME", help="Your name, as it is to stand on cards and letters.")
+@click.option("--words", "spelled", is_flag=True, help="Have ten words made for you as passphrase.")
+@click.option("--moved", is_flag=True, help="This desk was moved here, and no other copy of it is used.")
+@pass_call
+def init(call: Call, name: str | None, spelled: bool, moved: bool) -> None:  # noqa: FBT001
+    """Make a desk.
+
+    It is one folder, encrypted; without its passphrase nobody opens it, you included.
+    """
+    if moved:
+        with open_desk(call) as desk:
+            desk.move_in()
+            call.emit({"moved": True}, f"the desk of {one_line(desk.owner.name)} is at home here now")
+        return
+    name = (name if name is not None else call.ask("your name?")).strip()
+    if not name or not is_name(name):
+        raise UsageError("a name is wanted: at most 200 bytes, without control characters")
+    chosen = None if spelled else call.new_passphrase()
+    passphrase = chosen if chosen is not None else words.passphrase(call.edge.random)
+    owner = Owner(name, call.edge.now())
+    edge = call.edge
+    Desk.create(call.desk, passphrase, owner, means=means(call), cost=edge.cost, step=edge.step).close()
+    made = f"desk of {one_line(name)} made in {one_line(str(call.desk))}"
+    if chosen is None:
+        made += f"\nits passphrase, to be written on paper and kept elsewhere:\n\n    {passphrase}"
+    result: dict[str, Any] = {"desk": str(call.desk), "name": name}
+    call.emit(result if chosen is not None else result | {"passphrase": passphrase}, made)
+
+
+@verb("status")
+@pass_call
+def status(call: Call) -> None:
+    """Say how the desk stands."""
+    with open_desk(call) as desk:
+        report = _report(call, desk)
+        lines = [f"desk of {one_line(desk.owner.name)}, since {written_day(call, desk.owner.made)}"]
+        lines += [
+            _count(report["unread"], "letter unread", "letters unread"),
+            _count(report["tray"], "letter in the tray", "letters in the tray"),
+            _count(report["drafts"], "draft", "drafts"),
+        ]
+        call.emit(report, "\n".join([*lines, *(f"- {notice['text']}" for notice in report["notices"])]))
+        for notice in report["notices"]:
+            if notice["hint"]:
+                call.say(f"backchannel: hint: {call.runnable(notice['hint'])}")
+
+
+@verb("destroy")
+@click.argument("number", type=int)
+@click.option("--no-line", is_flag=True, help="Leave not even a line in the list.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@pass_call
+def destroy(call: Call, number: int, no_line: bool, yes: bool) -> None:  # noqa: FBT001
+    """Destroy a letter: its text, its keys, its pages.
+
+    What this desk cannot reach it cannot destroy: the other side's copy, copies
+    of this disk, and what was printed.
+    """
+    with open_desk(call) as desk:
+        entry = desk.entry(number)
+        changes = writing.destroy(desk, entry, line=not no_line)
+        if not yes and not call.confirm(f"destroy letter {number}? there is no way back"):
+            raise UsageError("nothing was destroyed")
+        desk.commit(changes)
+        call.emit({"destroyed": number}, f"letter {number} destroyed")
+
+
+def _report(call: Call, desk: Desk) -> dict[str, Any]:
+    entries = list(desk.entries())
+    return {
+        "name": desk.owner.name,
+        "unread": sum(entry.stage is Stage.RECEIVED for entry in entries),
+        "tray": sum(entry.stage is Stage.TRAY for entry in entries),
+        "drafts": len(desk.store.names(records.DRAFTS)),
+        "restored": desk.restored,
+        "notices": [{"text": text, "hint": hint} for text, hint in _notices(call, desk)],
+    }
+
+
+def _notices(call: Call, desk: Desk) -> list[tuple[str, str]]:
+    notices: list[tuple[str, str]] = []
+    if desk.restored and desk.store.counter_missing:
+        notices.append(("this desk was not used here before: it reads and does not write", "backchannel init --moved"))
+    elif desk.restored:
+        notices.append(("this desk is an old copy: it reads and does not write; meet again to go on", ""))
+    for waiting in desk.register.waiting.values():
+        person = desk.by_id(records.PersonId(waiting.person))
+        expires = Card.decode(waiting.card, FIRST).terms.expires
+        state = "expired" if expires <= call.edge.now() else f"good until {day(call, expires)}"
+        notices.append((f"a card for {one_line(person.name)} awaits its answer, {state}", ""))
+    for person in desk.people():
+        if person.met:
+            notices += _of_person(call, desk, person)
+    return notices
+
+
+def _of_person(call: Call, desk: Desk, person: Person) -> list[tuple[str, str]]:
+    name, state = one_line(person.name), desk.keys(person)
+    notices = []
+    if state.frozen:
+        text = f"the correspondence with {name} is frozen: {state.frozen}"
+        notices.append((text, f'backchannel meet --again "{name}" -o FILE'))
+    elif not person.compared:
+        notices.append((f"words not compared with {name}", f'backchannel compare "{name}"'))
+    elif not state.owns_turn and call.edge.now() - state.pouch_keys[state.turn][1] > QUIET_SECONDS:
+        text = f"nothing written to {name} for a month: an empty letter would renew the keys"
+        notices.append((text, f'backchannel send --empty "{name}"'))
+    if state.missing:
+        which = ", ".join(map(str, state.missing))
+        notices.append((f"of {name}'s letters number {which} did not come, or was recalled", ""))
+    return notices
+
+
+def _count(number: int, one: str, many: str) -> str:
+    return f"{number} {one if number == 1 else many}"

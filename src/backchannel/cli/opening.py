@@ -1,0 +1,92 @@
+"""Opening a desk for a verb, and letting what it made leave only after the commit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+
+from backchannel.cli.talk import Call, nearest
+from backchannel.cli.visible import one_line
+from backchannel.desk import files
+from backchannel.desk.desk import Desk, Means, UnknownPersonError
+from backchannel.desk.records import Person
+from backchannel.errors import NegativeError, UnavailableError, UsageError
+
+MAX_FILE = 64 * 1024 * 1024  # bytes; nothing that a verb takes is larger
+
+
+def means(call: Call) -> Means:
+    """What a desk has from this edge."""
+    return Means(call.edge.counters, call.edge.kem, call.edge.random)
+
+
+def open_desk(call: Call) -> Desk:
+    """Open the desk that was named.
+
+    Raises:
+        NegativeError: If there is none.
+        LockedError, UnavailableError: As Desk.open.
+    """
+    if not call.desk.exists():
+        raise NegativeError(f"there is no desk in {one_line(str(call.desk))}", hint=call.line("init", "--name", "NAME"))
+    return Desk.open(call.desk, call.passphrase(), means=means(call))
+
+
+def find(call: Call, desk: Desk, name: str) -> Person:
+    """Find somebody by name; the error for a wrong one suggests the nearest."""
+    try:
+        return desk.person(name)
+    except UnknownPersonError as error:
+        meant = nearest(name, error.known)
+        if meant:
+            error.message += f": did you mean “{meant}”?"
+        raise
+
+
+def leave(path: Path, data: bytes, commit: Callable[[], None], *, otherwise: str) -> None:
+    """Let *data* leave as the file *path*, after *commit* and never before.
+
+    What can fail for want of space fails while nothing has happened; if only
+    the last renaming fails, *otherwise* is the command that makes it good.
+    """
+    staged = files.stage(path, data)
+    try:
+        commit()
+    except BaseException:
+        staged.discard()
+        raise
+    try:
+        staged.publish()
+    except (UsageError, UnavailableError) as error:
+        error.hint = otherwise
+        raise
+
+
+def take(path: Path) -> bytes:
+    """Read a file that somebody brought.
+
+    Raises:
+        UsageError: If there is none, or it is larger than anything that comes.
+    """
+    data = files.read(path, MAX_FILE)
+    if data is None:
+        raise UsageError(f"there is no file {one_line(str(path))}")
+    if len(data) > MAX_FILE:
+        raise UsageError(f"{one_line(path.name)} is larger than anything that is carried")
+    return data
+
+
+def day(call: Call, seconds: int) -> str:
+    """A date as it stands in a list."""
+    return local(call, seconds).strftime("%Y-%m-%d") if seconds else ""
+
+
+def written_day(call: Call, seconds: int) -> str:
+    """A date as it stands in a letter: 16 October 1961."""
+    date = local(call, seconds)
+    return f"{date.day} {date:%B %Y}"
+
+
+def local(call: Call, seconds: int) -> datetime:
+    return call.edge.local(seconds)
