@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 RATCHET = b"backchannel/v1/ratchet/"  # R§2, L_p
 ENVELOPE = b"backchannel/v1/envelope/"  # E§1, L_p
 NO_CT = bytes(1168)  # R§3: turn 0 has no KEM step
-LEAST, MOST = 2520, 44 * 1024 * 1024  # E§4
+LEAST, MOST = 2592, 44 * 1024 * 1024  # E§4
+MOST_IN_TURN = 1000  # R§5.1
 MOST_AT_ONCE, MOST_KEPT = 1000, 2000  # R§6.4
 KEPT_SECONDS = 90 * 86400  # R§7, R§8
 
@@ -37,12 +38,8 @@ class Kem(Protocol):
     def open(self, private: bytes, info: bytes, box: bytes) -> bytes: ...
 
 
-class Frozen(Exception):  # noqa: N818 (a state, not a fault)
-    """R§5.1."""
-
-
 class Refusal(Exception):  # noqa: N818 (an answer, not a fault)
-    """R§6: an envelope that is not opened, and changes nothing."""
+    """R§5.1 and R§6: a letter that is not written, an envelope that is not opened; nothing has changed."""
 
     def __init__(self, kind: str) -> None:
         super().__init__(kind)
@@ -66,7 +63,7 @@ class State:
     claim: dict[int, bytes]
     skipped: dict[tuple[int, int], tuple[bytes, int]] = field(default_factory=dict)
     seen: int = 0
-    opened: dict[bytes, tuple[int, int]] = field(default_factory=dict)
+    opened: dict[bytes, tuple[int, int, bytes]] = field(default_factory=dict)
     pouch_keys: dict[int, tuple[bytes, int]] = field(default_factory=dict)
     roots: dict[int, bytes] = field(default_factory=dict)
     frozen: str | None = None
@@ -129,7 +126,7 @@ def start(role: int, T: bytes, s1: bytes, s2: bytes, *, pk0: bytes, sk0: bytes |
     if role == 1:
         tx = {"turn": 0, "HK": hk0, "CK": ck, "n": 0, "pn": 0, "ct": NO_CT, "pk": pk0}
     else:
-        rx = {0: {"HK": hk0, "CK": ck, "n": 0, "ct": NO_CT, "pk": pk0}}
+        rx = {0: {"HK": hk0, "CK": ck, "n": 0, "ct": NO_CT, "pk": pk0, "base": 0}}
     s = State(
         role=role,
         T=T,
@@ -153,10 +150,13 @@ def start(role: int, T: bytes, s1: bytes, s2: bytes, *, pk0: bytes, sk0: bytes |
 
 def write(state: State, item: bytes, *, kem: Kem, random: Callable[[int], bytes], now: int) -> tuple[State, bytes]:
     if state.frozen:  # 1
-        raise Frozen(state.frozen)
+        raise Refusal("frozen")
+    own = state.t % 2 != state.role  # R§1: the first (0) owns the odd turns
+    if own and state.tx is not None and state.tx["n"] == MOST_IN_TURN:
+        raise Refusal("unanswered")
     s = copy.deepcopy(state)
     erase_dated(s, now)
-    if s.t % 2 == s.role:  # 2: R§1, the first (0) owns the odd turns, so this one is the peer's
+    if not own:  # 2
         assert s.peer_pk is not None
         u = s.t + 1
         sk, pk = kem.generate(random)
@@ -167,6 +167,9 @@ def write(state: State, item: bytes, *, kem: Kem, random: Callable[[int], bytes]
         s.tx = {"turn": u, "HK": s.NHK, "CK": ck, "n": 0, "pn": s.tx["n"] if s.tx else 0, "ct": ct, "pk": pk}
         s.t, s.RK, s.NHK, s.sk, s.peer_pk = u, rk, nhk, sk, None
         add_carriage(s, u, car, now)
+        for t in [t for t in s.roots if t < u - 2]:  # R§8: fallen out of use at this moment
+            s.pouch_keys[t] = (s.pouch_keys[t][0], now)
+            del s.roots[t]
     assert s.tx is not None
     s.tx["CK"], mk = step(s, s.tx["CK"])  # 3
     header = b"".join(s.tx[name].to_bytes(8, "big") for name in ("turn", "n", "pn"))  # 4, E§2
@@ -194,7 +197,7 @@ def seal_envelope(r: bytes, hk: bytes, mk: bytes, header: bytes, body: bytes) ->
 # --- R§6, reading
 
 
-def read(state: State, envelope: bytes, *, kem: Kem, now: int) -> tuple[State, bytes]:  # noqa: C901 (the steps in one piece, as on the page)
+def read(state: State, envelope: bytes, *, kem: Kem, now: int) -> tuple[State, bytes]:  # noqa: C901, PLR0912 (the steps in one piece, as on the page)
     s = copy.deepcopy(state)
     erase_dated(s, now)
     if not LEAST <= len(envelope) <= MOST:  # E§5.1
@@ -209,7 +212,10 @@ def read(state: State, envelope: bytes, *, kem: Kem, now: int) -> tuple[State, b
         raise Refusal("fork")
     if n < s.rx[u]["n"]:  # 4
         if (u, n) not in s.skipped:
-            raise Refusal("fork" if (u, n) in s.opened.values() else "expired")
+            heads = {head for *at, head in s.opened.values() if at == [u, n]}
+            if heads - {head(envelope)}:
+                raise Refusal("fork")
+            raise Refusal("damaged" if heads else "expired")
         mk, _ = s.skipped.pop((u, n))
     else:
         if s.rx[u]["CK"] is None:
@@ -218,7 +224,9 @@ def read(state: State, envelope: bytes, *, kem: Kem, now: int) -> tuple[State, b
         s.rx[u]["CK"], mk = step(s, s.rx[u]["CK"])
         s.rx[u]["n"] = n + 1
     i, before, seen, ours, item = open_body(envelope, mk)  # 5
-    s.opened[digest] = (u, n)  # 6
+    if i != s.rx[u]["base"] + n + 1:
+        raise Refusal("damaged")
+    s.opened[digest] = (u, n, head(envelope))  # 6
     after = link(before, digest)
     reasons = []
     if s.claim.get(i - 1, before) != before or s.claim.get(i, after) != after:
@@ -234,8 +242,13 @@ def read(state: State, envelope: bytes, *, kem: Kem, now: int) -> tuple[State, b
     s.seen = max(s.seen, i)  # 7
     waited_for = {u for u, _ in s.skipped}
     s.rx = {u: chain for u, chain in s.rx.items() if chain["CK"] is not None or u in waited_for}
-    s.opened = {d: (u, n) for d, (u, n) in s.opened.items() if u in s.rx}
+    s.opened = {d: at for d, at in s.opened.items() if at[0] in s.rx}
     return s, item
+
+
+def head(envelope: bytes) -> bytes:
+    """R§2."""
+    return hashlib.sha256(envelope[:2472]).digest()
 
 
 def open_header(s: State, envelope: bytes) -> tuple[int, int, int, bytes, bytes]:
@@ -268,15 +281,17 @@ def open_turn(s: State, u: int, pn: int, ct: bytes, pk: bytes, kem: Kem, now: in
         x = kem.open(s.sk, info, ct)
     except Exception:  # noqa: BLE001 (whatever outside bytes provoke is one refusal)
         raise Refusal("damaged") from None
+    base = 0
     if u - 2 in s.rx:
         if pn < s.rx[u - 2]["n"]:
             raise Refusal("damaged")
         skip(s, u - 2, pn, now)
         s.rx[u - 2]["CK"] = None
+        base = s.rx[u - 2]["base"] + pn
     elif pn != 0:
         raise Refusal("damaged")
     rk, ck, nhk, car = turn_keys(s, x, info, ct)
-    s.rx[u] = {"HK": s.NHK, "CK": ck, "n": 0, "ct": ct, "pk": pk}
+    s.rx[u] = {"HK": s.NHK, "CK": ck, "n": 0, "ct": ct, "pk": pk, "base": base}
     s.t, s.RK, s.NHK, s.peer_pk, s.sk, s.tx["CK"] = u, rk, nhk, pk, None, None
     add_carriage(s, u, car, now)
 
@@ -285,7 +300,7 @@ def skip(s: State, u: int, n: int, now: int) -> None:
     """R§6.4: keep the keys of turn u from where its chain is up to n, which is not kept."""
     chain = s.rx[u]
     missing = n - chain["n"]
-    if missing > MOST_AT_ONCE or (missing and len(s.skipped) + missing > MOST_KEPT):
+    if missing > MOST_AT_ONCE or len(s.skipped) + missing > MOST_KEPT:
         raise Refusal("too many missing")
     while chain["n"] < n:
         chain["CK"], mk = step(s, chain["CK"])
@@ -295,7 +310,7 @@ def skip(s: State, u: int, n: int, now: int) -> None:
 
 def open_body(envelope: bytes, mk: bytes) -> tuple[int, bytes, int, bytes, bytes]:
     """R§6.5, E§1, E§3."""
-    k_b, commit = KDF(hashlib.sha256(envelope[:2472]).digest(), mk, ENVELOPE + b"body", 2)
+    k_b, commit = KDF(head(envelope), mk, ENVELOPE + b"body", 2)
     if not hmac.compare_digest(commit, envelope[2472:2504]):  # E§5.4
         raise Refusal("damaged")
     try:
@@ -321,13 +336,13 @@ def open_body(envelope: bytes, mk: bytes) -> tuple[int, bytes, int, bytes, bytes
 
 
 def erase_dated(s: State, now: int) -> None:
-    """At the start of every writing and reading: what is 90 days past its date."""
-    s.skipped = {at: (mk, date) for at, (mk, date) in s.skipped.items() if now - date < KEPT_SECONDS}
+    """At the start of every writing and reading: what is more than 90 days past its date."""
+    s.skipped = {at: (mk, date) for at, (mk, date) in s.skipped.items() if now - date <= KEPT_SECONDS}
     if s.tx is None:  # R§8: at the first before it has written, all are kept
         return
     least = s.tx["turn"] - 2
     s.pouch_keys = {
-        t: (key, date) for t, (key, date) in s.pouch_keys.items() if t >= least or now - date < KEPT_SECONDS
+        t: (key, date) for t, (key, date) in s.pouch_keys.items() if t >= least or now - date <= KEPT_SECONDS
     }
 
 
@@ -343,4 +358,4 @@ def opening_keys(s: State) -> list[bytes]:
 
 def view(s: State) -> dict[str, Any]:
     """Every field of R§4 under its name there."""
-    return {**dataclasses.asdict(s), "frozen": s.frozen is not None}
+    return dataclasses.asdict(s)
