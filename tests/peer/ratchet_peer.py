@@ -219,7 +219,7 @@ def read(state: State, envelope: bytes, *, kem: Kem, now: int) -> tuple[State, b
         mk, _ = s.skipped.pop((u, n))
     else:
         if s.rx[u]["CK"] is None:
-            raise Refusal("damaged")
+            raise Refusal("fork")
         skip(s, u, n, now)
         s.rx[u]["CK"], mk = step(s, s.rx[u]["CK"])
         s.rx[u]["n"] = n + 1
@@ -284,7 +284,7 @@ def open_turn(s: State, u: int, pn: int, ct: bytes, pk: bytes, kem: Kem, now: in
     base = 0
     if u - 2 in s.rx:
         if pn < s.rx[u - 2]["n"]:
-            raise Refusal("damaged")
+            raise Refusal("fork")
         skip(s, u - 2, pn, now)
         s.rx[u - 2]["CK"] = None
         base = s.rx[u - 2]["base"] + pn

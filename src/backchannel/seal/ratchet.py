@@ -289,10 +289,14 @@ def _open_turn(state: State, header: Header, *, kem: Kem, now: int) -> None:
 def _close_turn(state: State, turn: int, end: int, now: int) -> int:
     """Complete the peer's *turn*, if there was one, and count what they have written up to its end."""
     rx = state.rx.get(turn)
-    if (rx.n if rx else 0) > end or (rx is None and end):
-        raise DamagedError
     if rx is None:
+        if end:
+            raise DamagedError
         return 0
+    # Only a holder of the keys can say where a turn ended (here and in _advance):
+    # a writer who counts fewer letters than have come is another than wrote them.
+    if rx.n > end:
+        raise ForkError(_BEYOND_THE_END)
     _skip(state, turn, end, now)
     rx.chain = None
     return rx.base + end
@@ -314,7 +318,7 @@ def _take_skipped(state: State, place: Place) -> MessageKey:
 def _advance(state: State, header: Header, now: int) -> MessageKey:
     rx = state.rx[header.turn]
     if rx.chain is None:
-        raise DamagedError
+        raise ForkError(_BEYOND_THE_END)
     _skip(state, header.turn, header.n, now)
     rx.chain, message_key = _step(state.transcript, rx.chain)
     rx.n += 1
@@ -366,3 +370,6 @@ def _expired(state: State, now: int) -> State:
     state.skipped = {place: kept for place, kept in state.skipped.items() if kept[1] >= since}
     state.pouch_keys = {t: kept for t, kept in state.pouch_keys.items() if t >= in_use or kept[1] >= since}
     return state
+
+
+_BEYOND_THE_END: Final = "a turn has more letters than its writer counts: somebody else has written with these keys"
