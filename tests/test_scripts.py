@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import difflib
+import importlib.util
 import os
 import shlex
 from pathlib import Path
 
 import pytest
 
-from backchannel.cli.app import VERBS, load
+from backchannel.cli.app import VERBS
 from tests.cli.script import Script, agrees, play
 from tests.cli.stage import furnish
 
@@ -44,23 +45,15 @@ def commands() -> list[list[str]]:
     return [shlex.split(step.command) for path in SCRIPTS for step in Script.parse(path.read_text()).steps]
 
 
-def verbs_that_load() -> list[str]:
-    """The verbs of the table whose modules exist."""
-    found = []
-    for verb in VERBS:
-        try:
-            load(verb)
-        except (ModuleNotFoundError, LookupError):
-            continue
-        found.append(verb)
-    return found
+# A verb whose module is still to be written needs no script yet.
+WRITTEN = [verb for verb, entry in VERBS.items() if importlib.util.find_spec(f"backchannel.cli.{entry.module}")]
 
 
-@pytest.mark.parametrize("verb", verbs_that_load())
+@pytest.mark.parametrize("verb", WRITTEN)
 def test_a_verb_is_used_in_some_script(verb: str) -> None:
     assert any(words[0] == "backchannel" and verb in words and "--help" not in words for words in commands())
 
 
-@pytest.mark.parametrize("verb", verbs_that_load())
+@pytest.mark.parametrize("verb", WRITTEN)
 def test_the_help_of_a_verb_is_shown_in_some_script(verb: str) -> None:
     assert ["backchannel", verb, "--help"] in commands()

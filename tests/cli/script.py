@@ -76,7 +76,7 @@ class Script:
             elif line.startswith(HIDDEN):
                 step.hidden.append(line.removeprefix(HIDDEN))
             elif line.startswith(TYPED) or line == TYPED.strip():
-                step.typed.append(line.removeprefix(TYPED))
+                step.typed.append(line[len(TYPED) :])
             else:
                 step.expected.append(line)
         return cls(parts)

@@ -22,7 +22,9 @@ import pytest
 
 from backchannel.cli.app import main
 from backchannel.cli.edge import Edge
-from backchannel.keys import Cost
+from backchannel.keys import Cost, Random
+from backchannel.seal.kem import PrivateKey, PublicKey
+from tests.simulation.seeded_kem import SeededKem
 
 CHEAP = Cost(memory=64, passes=1, lanes=1)
 STEP = 256 * 1024
@@ -40,6 +42,17 @@ class Generator:
     def __call__(self, size: int) -> bytes:
         self.count += 1
         return hashlib.shake_256(self.seed + self.count.to_bytes(8)).digest(size)
+
+
+class StageKem(SeededKem):
+    """The seeded KEM, with the product's types."""
+
+    def generate(self, random: Random) -> tuple[PrivateKey, PublicKey]:
+        private = PrivateKey.draw(random)
+        return private, self.public(private)
+
+    def public(self, private: bytes) -> PublicKey:
+        return PublicKey(super().public(private))
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +91,7 @@ class Stage:
             now=lambda: self.time,
             local=lambda seconds: datetime.fromtimestamp(seconds, UTC),
             random=self.random,
+            kem=StageKem(),
             cost=CHEAP,
             words_cost=CHEAP,
             step=STEP,

@@ -159,7 +159,7 @@ VERBS: Final = {
     "reply": Entry("Letters", "writing", "Write a draft that answers a letter."),
     "pack": Entry("Carriage", "carriage", "Pack a pouch for a courier."),
     "unpack": Entry("Carriage", "carriage", "Open a pouch that a courier brought."),
-    "inspect": Entry("Carriage", "carriage", "Show what a stranger can see of a file."),
+    "inspect": Entry("Carriage", "carriage", "Show what a stranger can see of a file, and what this desk sees."),
 }
 
 _ARGUMENTS: Final = "backchannel.arguments"

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from backchannel.keys import Cost, Random
+    from backchannel.seal.kem import Kem
 
 STEP: Final = 64 * 1024 * 1024  # bytes by which a desk's file grows (docs/spec/desk.md)
 
@@ -31,6 +32,7 @@ class Edge:
     now: Callable[[], int]  # seconds since 1970, UTC
     local: Callable[[int], datetime]  # such seconds as the user's calendar and clock have them
     random: Random
+    kem: Kem
     cost: Cost  # Argon2id of the passphrase
     words_cost: Cost  # Argon2id of the check words
     step: int  # bytes of filler added to a desk at a time
@@ -47,11 +49,13 @@ class Edge:
         # Imported here: keys brings the cryptography library, which neither
         # the table of verbs nor a usage error needs.
         from backchannel.keys import FULL_COST  # noqa: PLC0415
+        from backchannel.seal.kem import XWing  # noqa: PLC0415
 
         return cls(
             now=lambda: int(time.time()),
             local=_local,
             random=os.urandom,  # noqa: TID251 - this is the edge
+            kem=XWing(),
             cost=FULL_COST,
             words_cost=FULL_COST,
             step=STEP,

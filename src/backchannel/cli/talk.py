@@ -50,7 +50,7 @@ class Call:
         return self.given_desk or self.edge.desk
 
     @property
-    def columns(self) -> int | None:
+    def width(self) -> int | None:
         """The width of the terminal that results go to; None where they go elsewhere."""
         return self.edge.columns() if sys.stdout.isatty() else None
 
