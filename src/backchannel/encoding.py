@@ -100,11 +100,9 @@ def _head(major: int, argument: int, out: bytearray) -> None:
     if argument < _ONE_BYTE:
         out.append(major << 5 | argument)
         return
-    for code, size in _SIZES.items():
-        if argument < 1 << (8 * size):
-            out.append(major << 5 | code)
-            out += argument.to_bytes(size)
-            return
+    code, size = next((code, size) for code, size in _SIZES.items() if argument < 1 << (8 * size))
+    out.append(major << 5 | code)
+    out += argument.to_bytes(size)
 
 
 def _decode(data: bytes, at: int, depth: int, values: int) -> tuple[Value, int, int]:

@@ -6,7 +6,16 @@ what is known about it the record's, and what is shown of it the press's.
 
 from backchannel.letters.address import address, draft_of
 from backchannel.letters.commitment import Commitment, TextCommitment, commit
-from backchannel.letters.draft import Draft, Parsed, Passage, format_draft, format_passage, parse, parse_passage
+from backchannel.letters.draft import (
+    Draft,
+    Parsed,
+    Passage,
+    format_draft,
+    format_passage,
+    has_header,
+    parse,
+    parse_passage,
+)
 from backchannel.letters.item import Empty, Item, Unknown, pack, unpack
 from backchannel.letters.letter import (
     Block,
@@ -46,6 +55,7 @@ __all__ = [
     "draft_of",
     "format_draft",
     "format_passage",
+    "has_header",
     "pack",
     "parse",
     "parse_passage",

@@ -111,8 +111,10 @@ def _read_line(line: str) -> tuple[_Kind, str]:
 def _join(pieces: list[str], content: str) -> None:
     last = pieces[-1].rstrip(BLANKS)
     pieces[-1] = last
+    if not content:
+        return
     # Chinese and Japanese wrap anywhere and have no spaces to wrap at.
-    if not (last and content and _is_unspaced(last[-1]) and _is_unspaced(content[0])):
+    if last and not (_is_unspaced(last[-1]) and _is_unspaced(content[0])):
         pieces.append(" ")
     pieces.append(content)
 

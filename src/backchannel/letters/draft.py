@@ -151,6 +151,12 @@ def format_draft(draft: Draft) -> str:
     return "\n".join(lines) + "\n"
 
 
+def has_header(text: str) -> bool:
+    """Whether *text* begins with a field, and is not prose alone."""
+    name, colon, _ = text.removeprefix("\ufeff").lstrip().split("\n", 1)[0].partition(":")
+    return bool(colon) and name.strip().capitalize() in _HEAD_FIELDS + _TEXT_FIELDS
+
+
 def format_passage(passage: Passage) -> str:
     """Write *passage* as a draft cites it: "3:12-14", or "3.2:12" for the letter's second text."""
     text = f".{passage.text}" if passage.text > 1 else ""

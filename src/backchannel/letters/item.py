@@ -57,8 +57,7 @@ def encode(item: Item) -> bytes:
             return encoding.encode((LETTER, item.encode()))
         case Empty():
             return encoding.encode((EMPTY, b""))
-        case Unknown():
-            return encoding.encode((item.kind, item.payload))
+    return encoding.encode((item.kind, item.payload))
 
 
 def decode(data: bytes) -> Item:
