@@ -30,13 +30,13 @@ FILE = click.Path(path_type=Path, dir_okay=False)
 @click.option("-o", "out", type=FILE, metavar="FILE", required=True, help="Where to write the pouch.")
 @click.option("--again", is_flag=True, help="Also what left before and is not known to have arrived.")
 @pass_call
-def pack(call: Call, who: str, out: Path, again: bool) -> None:  # noqa: FBT001
+def pack(call: Call, who: str, out: Path, again: bool) -> None:
     """Pack a pouch for a courier.
 
     With nothing to send this makes a cover pouch. Nobody can tell it from one with letters.
     """
     with open_desk(call) as desk:
-        person = find(call, desk, who)
+        person = find(desk, who)
         packed = carriage.pack(desk, person, again=again, now=call.edge.now())
         hint = f'backchannel pack "{person.name}" --again -o FILE'
         leave(out, packed.pouch, lambda: desk.commit(packed.changes), otherwise=hint)
@@ -83,7 +83,7 @@ def unpack(call: Call, file: Path) -> None:
 @click.argument("file", type=FILE)
 @click.option("--stranger", is_flag=True, help="Only what anybody can see: no desk is opened.")
 @pass_call
-def inspect(call: Call, file: Path, stranger: bool) -> None:  # noqa: FBT001
+def inspect(call: Call, file: Path, stranger: bool) -> None:
     """Show what a stranger can see of a file, and what this desk sees."""
     raw = take(file)
     seen = _stranger(call, raw)

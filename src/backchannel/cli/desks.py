@@ -6,19 +6,17 @@ from typing import Any
 
 import click
 
-from backchannel.cli.opening import day, find, means, open_desk, written_day
+from backchannel.cli.opening import day, means, open_desk, written_day
 from backchannel.cli.talk import Call
-from backchannel.cli.typeset import table
 from backchannel.cli.verb import pass_call, verb
 from backchannel.cli.visible import one_line
-from backchannel.desk import introductions, records, writing
+from backchannel.desk import records, writing
 from backchannel.desk.desk import Desk
 from backchannel.desk.records import Owner, Person, Stage
 from backchannel.errors import UsageError
-from backchannel.keys import FULL_COST
 from backchannel.seal import words
-from backchannel.seal.card import Card, is_name
 from backchannel.seal.card import LABEL_FIRST as FIRST
+from backchannel.seal.card import Card, is_name
 
 QUIET_SECONDS = 30 * 86_400  # after that a desk offers an empty letter, which ends a turn
 
@@ -28,7 +26,7 @@ QUIET_SECONDS = 30 * 86_400  # after that a desk offers an empty letter, which e
 @click.option("--words", "spelled", is_flag=True, help="Have ten words made for you as passphrase.")
 @click.option("--moved", is_flag=True, help="This desk was moved here, and no other copy of it is used.")
 @pass_call
-def init(call: Call, name: str | None, spelled: bool, moved: bool) -> None:  # noqa: FBT001
+def init(call: Call, name: str | None, spelled: bool, moved: bool) -> None:
     """Make a desk.
 
     It is one folder, encrypted; without its passphrase nobody opens it, you included.
@@ -76,7 +74,7 @@ def status(call: Call) -> None:
 @click.option("--no-line", is_flag=True, help="Leave not even a line in the list.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @pass_call
-def destroy(call: Call, number: int, no_line: bool, yes: bool) -> None:  # noqa: FBT001
+def destroy(call: Call, number: int, no_line: bool, yes: bool) -> None:
     """Destroy a letter: its text, its keys, its pages.
 
     What this desk cannot reach it cannot destroy: the other side's copy, copies

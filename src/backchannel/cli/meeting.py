@@ -32,20 +32,20 @@ OUT = click.option(
 @click.option("--copy", is_flag=True, help="Write the last card made for WHO again, first or answering.")
 @click.option("--withdraw", is_flag=True, help="Withdraw the card that awaits WHO's answer.")
 @pass_call
-def card(call: Call, who: str, out: Path | None, days: int, bare: bool, copy: bool, withdraw: bool) -> None:  # noqa: FBT001, PLR0917
+def card(call: Call, who: str, out: Path | None, days: int, bare: bool, copy: bool, withdraw: bool) -> None:
     """Make a card to hand to somebody.
 
     A card is good for one answer. Hand it over yourself, or by somebody you trust.
     """
     with open_desk(call) as desk:
         if withdraw:
-            person = find(call, desk, who)
+            person = find(desk, who)
             desk.commit(introductions.withdraw(desk, person))
             call.emit({"withdrawn": person.name}, f"the card for {one_line(person.name)} is withdrawn")
             return
         path = _out(out)
         if copy:
-            person = find(call, desk, who)
+            person = find(desk, who)
             raw = introductions.waiting_card(desk, person)
             if raw is None:
                 raise NegativeError(f"no card was made for {person.name}")
@@ -66,7 +66,7 @@ def card(call: Call, who: str, out: Path | None, days: int, bare: bool, copy: bo
 @pass_call
 def meet(
     call: Call, card: Path | None, out: Path | None, alias: str | None, again: str | None, for_me: bool, days: int
-) -> None:  # noqa: FBT001, PLR0917
+) -> None:
     """Meet somebody whose card was handed over.
 
     On a first card this makes the answering card (-o). On an answering card it
@@ -77,9 +77,7 @@ def meet(
         if card is None:
             if again is None:
                 raise UsageError("a card is wanted", hint="backchannel meet --help")
-            made = introductions.make_card(
-                desk, find(call, desk, again).name, days=days, bare=False, again=True, now=now
-            )
+            made = introductions.make_card(desk, find(desk, again).name, days=days, bare=False, again=True, now=now)
             _hand_over(call, desk, made, _out(out))
             return
         met = introductions.meet(desk, take(card), alias=alias, again=again, to_me=for_me, days=days, now=now)
@@ -98,14 +96,14 @@ def meet(
 @click.argument("who")
 @click.option("--show", is_flag=True, help="Show this desk's words and digits, to read them aloud.")
 @pass_call
-def compare(call: Call, who: str, show: bool) -> None:  # noqa: FBT001
+def compare(call: Call, who: str, show: bool) -> None:
     """Compare the check words of a meeting.
 
     Let the other read all eight words to you, over a line on which you know
     them, and type what you hear. Then read yours to them (--show).
     """
     with open_desk(call) as desk:
-        person = find(call, desk, who)
+        person = find(desk, who)
         check = introductions.check_string(desk, person, call.edge.words_cost)
         names = _names(person)
         if show:

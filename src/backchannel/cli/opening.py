@@ -33,14 +33,16 @@ def open_desk(call: Call) -> Desk:
     return Desk.open(call.desk, call.passphrase(), means=means(call))
 
 
-def find(call: Call, desk: Desk, name: str) -> Person:
+def find(desk: Desk, name: str) -> Person:
     """Find somebody by name; the error for a wrong one suggests the nearest."""
     try:
         return desk.person(name)
     except UnknownPersonError as error:
-        meant = nearest(name, error.known)
+        # A mistyped word of a name is nearer to that word than to the name.
+        by_word = {word: known for known in error.known for word in (known, *known.split())}
+        meant = nearest(name, by_word)
         if meant:
-            error.message += f": did you mean “{meant}”?"
+            error.message += f": did you mean “{by_word[meant]}”?"
         raise
 
 
@@ -89,4 +91,5 @@ def written_day(call: Call, seconds: int) -> str:
 
 
 def local(call: Call, seconds: int) -> datetime:
+    """A moment on the clock of the wall beside this desk."""
     return call.edge.local(seconds)

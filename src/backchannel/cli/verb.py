@@ -68,12 +68,12 @@ def _record_passphrase_file(ctx: click.Context, _: click.Parameter, value: str |
         ctx.ensure_object(Call).passphrase_file = _path(value)
 
 
-def _record_json(ctx: click.Context, _: click.Parameter, value: bool) -> None:  # noqa: FBT001 - click's signature
+def _record_json(ctx: click.Context, _: click.Parameter, value: bool) -> None:
     if value:
         ctx.ensure_object(Call).json = True
 
 
-def _print_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:  # noqa: FBT001 - click's signature
+def _print_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
     if value:
         from backchannel import __version__  # noqa: PLC0415
 

@@ -22,7 +22,7 @@ from backchannel.seal.state import State
 from . import records
 from .desk import Changes, Desk, keys_name
 from .records import Entry, Person, PouchNote, Stage, number_name
-from .writing import sent_name
+from .writing import sent_name, words_in
 
 
 class Outcome(StrEnum):
@@ -216,7 +216,7 @@ def _enter(work: _Opening, generation: int, envelope: bytes, opened: ratchet.Ope
         id=letter.id if letter else None,
         kind="letter" if letter else item.kind if isinstance(item, Unknown) else "empty",
         dated=letter.head.date if letter else "",
-        words=sum(len(p.split()) for text in letter.texts for p in text.paragraphs) if letter else 0,
+        words=words_in(letter.texts) if letter else 0,
         sealed=work.now,
         pouch=work.pouch,
     )

@@ -15,6 +15,7 @@ from backchannel.seal import card as cards
 from backchannel.seal import ratchet, words
 from backchannel.seal.card import Answer, Terms
 from backchannel.seal.meeting import Fate, Met, Register
+from backchannel.seal.state import Transcript
 
 from . import records
 from .desk import Changes, Desk, UnknownPersonError, keys_name
@@ -41,6 +42,7 @@ class Introduced:
     answer: bytes | None
     changes: Changes
     renewed: bool
+    transcript: Transcript
 
 
 def make_card(desk: Desk, who: str, *, days: int, bare: bool, again: bool, now: int) -> Made:
@@ -170,7 +172,7 @@ def _meeting(person: Person, met: Met, register: Register, *, answer: bytes | No
     changes[records.KEYS, keys_name(person, generation)] = met.state.encode()
     for old, _ in set(renewed) - set(kept):
         changes[records.KEYS, keys_name(person, old)] = None
-    return Introduced(person, answer, changes, renewed=generation > 1)
+    return Introduced(person, answer, changes, renewed=generation > 1, transcript=met.state.transcript)
 
 
 def _put(register: Register) -> Changes:

@@ -14,6 +14,7 @@ from backchannel.errors import NegativeError, RefusedError, UsageError
 from backchannel.keys import LetterId, ReleaseSeed
 from backchannel.letters import (
     Draft,
+    Empty,
     Enclosure,
     Letter,
     SignatureState,
@@ -26,7 +27,7 @@ from backchannel.letters import (
     parse,
 )
 from backchannel.seal import ratchet
-from backchannel.seal.ratchet import FrozenError
+from backchannel.seal.ratchet import FrozenError, UnansweredError
 
 from . import records
 from .desk import Changes, Desk, keys_name
@@ -97,7 +98,15 @@ def save(
         now,
     )
     changes: Changes = {(records.DRAFTS, number_name(stored.number)): stored.encode()}
-    return Saved(stored, _words(draft.texts), parsed.changes, changes)
+    return Saved(stored, words_in(draft.texts), parsed.changes, changes)
+
+
+def save_raw(
+    desk: Desk, person: Person, text: str, *, enclosures: Iterable[Enclosure] = (), number: int | None, now: int
+) -> Saved:
+    """Keep *text* although it is not in the text form, so that nothing typed is lost; it cannot be sent so."""
+    stored = StoredDraft(number or desk.next_number(records.DRAFTS), person.id, text, tuple(enclosures), now)
+    return Saved(stored, 0, (), {(records.DRAFTS, number_name(stored.number)): stored.encode()})
 
 
 def send(desk: Desk, stored: StoredDraft, *, uncompared: bool, date: str, now: int) -> Sent:
@@ -111,42 +120,22 @@ def send(desk: Desk, stored: StoredDraft, *, uncompared: bool, date: str, now: i
     person = desk.by_id(stored.person)
     _check_may_write(desk, person, uncompared=uncompared)
     letter = _letter(desk, stored, date)
-    item = pack(letter)
-    before = desk.keys(person)
-    try:
-        state, envelope = ratchet.write(before, item, kem=desk.kem, random=desk.random, now=now)
-    except FrozenError as error:
-        error.hint = f'backchannel meet --again "{person.name}" -o FILE'
-        raise
-    entry = Entry(
-        number=desk.next_number(records.LETTERS),
-        person=person.id,
-        outgoing=True,
-        stage=Stage.TRAY,
-        generation=person.generation,
-        index=state.written,
-        id=letter.id,
-        kind="letter",
-        dated=letter.head.date,
-        words=_words(letter.texts),
-        sealed=now,
-        uncompared=not person.compared,
-    )
-    name = number_name(entry.number)
-    changes: Changes = {
-        (records.KEYS, keys_name(person, person.generation)): state.encode(),
-        (records.LETTERS, name): entry.encode(),
-        (records.TEXTS, name): letter.encode(),
-        (records.TRAY, name): envelope,
-        (records.IDS, letter.id): name,
-        (records.ENVELOPES, ratchet.digest(envelope)): name,
-        (records.SENT, sent_name(person.id, entry.generation, entry.index)): name,
-        (records.DRAFTS, number_name(stored.number)): None,
-    }
-    if state.turn != before.turn and state.tx:
-        # A new turn has a new key, and a card that bears it would be this desk's own.
-        changes[records.CARDS, b""] = desk.register.with_key(state.tx.opening.public).encode()
-    return Sent(entry, len(envelope), changes)
+    sent = _seal(desk, person, letter, now=now)
+    name = number_name(sent.entry.number)
+    sent.changes[records.TEXTS, name] = letter.encode()
+    sent.changes[records.IDS, letter.id] = name
+    sent.changes[records.DRAFTS, number_name(stored.number)] = None
+    return sent
+
+
+def send_empty(desk: Desk, person: Person, *, uncompared: bool, now: int) -> Sent:
+    """Seal an empty letter to *person*: it says nothing, and makes a new turn of keys.
+
+    Raises:
+        RefusedError: As :func:`send`.
+    """
+    _check_may_write(desk, person, uncompared=uncompared)
+    return _seal(desk, person, Empty(), now=now)
 
 
 def recall(desk: Desk, entry: Entry, *, now: int) -> tuple[StoredDraft, Changes]:
@@ -208,6 +197,11 @@ def sent_name(person: PersonId, generation: int, index: int) -> bytes:
     return person + generation.to_bytes(4) + index.to_bytes(8)
 
 
+def words_in(texts: Iterable[Text]) -> int:
+    """How many words *texts* have."""
+    return sum(len(p.split()) for text in texts for p in text.paragraphs)
+
+
 def _completed(draft: Draft, names: tuple[str, str], *, files: dict[str, Enclosure], answers: int | None) -> Draft:
     head = draft.head
     head = replace(head, sender=head.sender or names[0], recipient=head.recipient or names[1])
@@ -228,6 +222,42 @@ def _check_may_write(desk: Desk, person: Person, *, uncompared: bool) -> None:
             f"you have not compared words with {person.name}: somebody may stand between you",
             hint=f'backchannel compare "{person.name}"',
         )
+
+
+def _seal(desk: Desk, person: Person, item: Letter | Empty, *, now: int) -> Sent:
+    before = desk.keys(person)
+    try:
+        state, envelope = ratchet.write(before, pack(item), kem=desk.kem, random=desk.random, now=now)
+    except (FrozenError, UnansweredError) as error:
+        error.hint = f'backchannel meet --again "{person.name}" -o FILE'
+        raise
+    letter = item if isinstance(item, Letter) else None
+    entry = Entry(
+        number=desk.next_number(records.LETTERS),
+        person=person.id,
+        outgoing=True,
+        stage=Stage.TRAY,
+        generation=person.generation,
+        index=state.written,
+        id=letter.id if letter else None,
+        kind="letter" if letter else "empty",
+        dated=letter.head.date if letter else "",
+        words=words_in(letter.texts) if letter else 0,
+        sealed=now,
+        uncompared=not person.compared,
+    )
+    name = number_name(entry.number)
+    changes: Changes = {
+        (records.KEYS, keys_name(person, person.generation)): state.encode(),
+        (records.LETTERS, name): entry.encode(),
+        (records.TRAY, name): envelope,
+        (records.ENVELOPES, ratchet.digest(envelope)): name,
+        (records.SENT, sent_name(person.id, entry.generation, entry.index)): name,
+    }
+    if state.turn != before.turn and state.tx:
+        # A new turn has a new key, and a card that bears it would be this desk's own.
+        changes[records.CARDS, b""] = desk.register.with_key(state.tx.opening.public).encode()
+    return Sent(entry, len(envelope), changes)
 
 
 def _letter(desk: Desk, stored: StoredDraft, date: str) -> Letter:
@@ -256,7 +286,3 @@ def _without_text(entry: Entry, stage: Stage) -> Changes:
 
 def _said(stage: Stage) -> str:
     return {Stage.LEFT: "on its way", Stage.ARRIVED: "there"}.get(stage, stage.value)
-
-
-def _words(texts: Iterable[Text]) -> int:
-    return sum(len(p.split()) for text in texts for p in text.paragraphs)

@@ -92,8 +92,8 @@ class Card:
                 and len(key) == PublicKey.size
                 and len(half) == HalfSecret.size
                 and len(archive) in (0, Digest.size)
-                and _is_name(holder)
-                and _is_name(reader)
+                and is_name(holder)
+                and is_name(reader)
             ):  # fmt: skip
                 terms = Terms(holder, reader, expires, _carriage(carriage), Digest(archive) if archive else None)
                 return cls(PublicKey(key), HalfSecret(half), terms)
@@ -119,7 +119,7 @@ def make(terms: Terms, *, kem: Kem, random: Random) -> tuple[Card, PrivateKey]:
         UsageError: If a name cannot stand on a card.
     """
     for name in (terms.holder, terms.reader):
-        if not _is_name(name):
+        if not is_name(name):
             raise UsageError(f"a name on a card is at most {MAX_NAME} bytes, without control characters")
     private, public = kem.generate(random)
     return Card(public, HalfSecret.draw(random), terms), private
@@ -178,6 +178,13 @@ def digest(card: bytes) -> Digest:
     return Digest(hashlib.sha256(card).digest())
 
 
+def is_name(name: str) -> bool:
+    """Whether *name* can stand on a card."""
+    # Control characters would let a card draw on the reader's terminal.
+    # A lone surrogate, which an argument may hold, has no UTF-8.
+    return all(unicodedata.category(c) not in ("Cc", "Cs") for c in name) and len(name.encode()) <= MAX_NAME
+
+
 def _carriage(value: tuple[Value, ...]) -> Carriage | None:
     match value:
         case ():
@@ -185,9 +192,3 @@ def _carriage(value: tuple[Value, ...]) -> Carriage | None:
         case (int(place), int(mailbox), bytes(charter)) if len(charter) == Digest.size:
             return Carriage(place, mailbox, Digest(charter))
     raise MalformedError("this is not a card, or it has been altered")
-
-
-def _is_name(name: str) -> bool:
-    # Control characters would let a card draw on the reader's terminal.
-    # A lone surrogate, which an argument may hold, has no UTF-8.
-    return all(unicodedata.category(c) not in ("Cc", "Cs") for c in name) and len(name.encode()) <= MAX_NAME

@@ -1,0 +1,130 @@
+"""The verbs of reading: list, read."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import click
+
+from backchannel.cli import typeset
+from backchannel.cli.opening import day, find, open_desk
+from backchannel.cli.talk import Call
+from backchannel.cli.verb import pass_call, verb
+from backchannel.cli.visible import harmless
+from backchannel.desk import records
+from backchannel.desk.desk import Desk
+from backchannel.desk.records import Entry, Stage, number_name
+from backchannel.errors import NegativeError
+from backchannel.letters import Letter, draft_of, format_draft, format_passage
+
+
+@verb("list")
+@click.argument("who", required=False)
+@pass_call
+def list_(call: Call, who: str | None) -> None:
+    """List letters and drafts."""
+    with open_desk(call) as desk:
+        person = find(desk, who) if who else None
+        names = {p.id: p.name for p in desk.people()}
+        letters = [_row(call, entry, names[entry.person]) for entry in desk.entries(person)]
+        drafts = [
+            {"draft": d.number, "to": names[d.person], "saved": day(call, d.saved), "words": len(d.text.split())}
+            for d in desk.drafts()
+            if person is None or d.person == person.id
+        ]
+        text = []
+        if letters:
+            columns = ("letter", "date", "way", "who", "dated", "words", "stage")
+            cells = [[str(row[column]) for column in columns] for row in letters]
+            text.append(typeset.table(cells, ["letter", "", "", "", "dated", "words", ""], call.width))
+        if drafts:
+            cells = [[str(d["draft"]), str(d["saved"]), "to", str(d["to"])] for d in drafts]
+            text.append(typeset.table(cells, ["draft", "", "", ""], call.width))
+        call.emit({"letters": letters, "drafts": drafts}, "\n\n".join(text) or "no letters and no drafts yet")
+
+
+@verb("read")
+@click.argument("number", type=int)
+@click.option("--beside", is_flag=True, help="Two texts in two columns.")
+@click.option("--text", "as_text", is_flag=True, help="In the text form of a draft.")
+@click.option("--draft", is_flag=True, help="Show draft NUMBER instead.")
+@click.option("--save", metavar="NAME", help="Write the enclosure NAME to a file of that name here.")
+@pass_call
+def read(call: Call, number: int, beside: bool, as_text: bool, draft: bool, save: str | None) -> None:
+    """Show a letter as a letter."""
+    with open_desk(call) as desk:
+        if draft:
+            stored = desk.draft(number)
+            call.emit({"draft": stored.number, "text": stored.text}, _plain(stored.text))
+            return
+        entry = desk.entry(number)
+        letter = desk.letter(entry)
+        if save is not None:
+            _save(call, letter, save)
+            return
+        if call.json or as_text:
+            text = format_draft(draft_of(letter, number=desk.number_of, resolve=lambda n: desk.letter(desk.entry(n))))
+            call.emit(_as_json(_row(call, entry, desk.by_id(entry.person).name), desk, letter, text), _plain(text))
+        else:
+            lay = typeset.beside if beside else typeset.page
+            answers = [n for n in map(desk.number_of, letter.answers) if n]
+            call.emit(None, lay(letter, call.width or 80, answers=answers, cites=_cites(desk, letter)))
+        _mark_read(desk, entry)
+
+
+def _row(call: Call, entry: Entry, name: str) -> dict[str, Any]:
+    return {
+        "letter": entry.number,
+        "date": day(call, entry.sealed),
+        "way": "to" if entry.outgoing else "from",
+        "who": name,
+        "dated": entry.dated if entry.id else f"({entry.kind})",
+        "words": entry.words,
+        "stage": "unread" if entry.stage is Stage.RECEIVED else entry.stage.value,
+    }
+
+
+def _mark_read(desk: Desk, entry: Entry) -> None:
+    # An old copy reads and does not write, not even this.
+    if entry.stage is Stage.RECEIVED and not desk.restored:
+        name = (records.LETTERS, number_name(entry.number))
+        desk.commit({name: replace(entry, stage=Stage.READ).encode()})
+
+
+def _cites(desk: Desk, letter: Letter) -> list[str]:
+    draft = draft_of(letter, number=desk.number_of, resolve=lambda number: desk.letter(desk.entry(number)))
+    return [format_passage(passage) for passage in draft.citations]
+
+
+def _as_json(row: dict[str, Any], desk: Desk, letter: Letter, text: str) -> dict[str, Any]:
+    head = letter.head
+    return {
+        **row,
+        "from": head.sender,
+        "to": head.recipient,
+        "place": head.place,
+        "caveat": head.caveat,
+        "answers": [desk.number_of(answer) for answer in letter.answers],
+        "cites": _cites(desk, letter),
+        "enclosures": [{"name": e.name, "type": e.media_type, "size": len(e.data)} for e in letter.enclosures],
+        "text": text,
+    }
+
+
+def _save(call: Call, letter: Letter, name: str) -> None:
+    from pathlib import Path  # noqa: PLC0415
+
+    from backchannel.desk import files  # noqa: PLC0415
+
+    found = next((e for e in letter.enclosures if e.name == name), None)
+    if found is None:
+        names = ", ".join(e.name for e in letter.enclosures) or "none"
+        raise NegativeError(f"no enclosure of that name: there is {names}")
+    # A letter's file names are plain ones (docs/spec/letter.md), so this stays in this folder.
+    files.stage(Path(found.name), found.data).publish()
+    call.emit({"saved": found.name, "size": len(found.data)}, f"{found.name}: {typeset.in_bytes(len(found.data))}")
+
+
+def _plain(text: str) -> str:
+    return "\n".join(map(harmless, text.rstrip("\n").split("\n")))

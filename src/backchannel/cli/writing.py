@@ -1,0 +1,219 @@
+"""The verbs of writing: write, reply, send, recall."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import click
+
+from backchannel.cli.opening import find, open_desk, take, written_day
+from backchannel.cli.talk import Call
+from backchannel.cli.typeset import in_bytes
+from backchannel.cli.verb import pass_call, verb
+from backchannel.cli.visible import one_line
+from backchannel.desk import writing
+from backchannel.desk.desk import Desk
+from backchannel.desk.records import Person, StoredDraft
+from backchannel.desk.writing import Saved
+from backchannel.errors import MalformedError, UnavailableError, UsageError
+from backchannel.letters import Enclosure, has_header
+
+FILE = click.Path(path_type=Path, dir_okay=False, allow_dash=True)
+ENCLOSE = click.option(
+    "--enclose", "enclosed", type=FILE, multiple=True, metavar="FILE", help="Enclose a file; may be repeated."
+)
+# What an editor would otherwise leave on the disk: swap files and registers.
+_QUIET_EDITORS = {"vi": ("-n", "-i", "NONE"), "vim": ("-n", "-i", "NONE"), "nvim": ("-n", "-i", "NONE")}
+
+
+@verb("write")
+@click.argument("who", required=False)
+@click.argument("file", required=False, type=FILE)
+@click.option("--draft", "number", type=int, metavar="N", help="Write on draft N instead of a new one.")
+@ENCLOSE
+@pass_call
+def write(call: Call, who: str | None, file: Path | None, number: int | None, enclosed: tuple[Path, ...]) -> None:
+    """Write a draft.
+
+    From FILE, from standard input (-), or in your editor, on a file in memory.
+    The draft is kept in the desk; send seals it.
+    """
+    with open_desk(call) as desk:
+        if number is not None:
+            before = desk.draft(number)
+            # With --draft the addressee is known: what stands first is the file.
+            source = file or (Path(who) if who else None)
+            person, start, answers = desk.by_id(before.person), before.text, None
+        else:
+            if who is None:
+                raise UsageError("to whom?", hint="backchannel write WHO")
+            person, source, answers = find(desk, who), file, None
+            start = writing.blank(desk, person, date=written_day(call, call.edge.now()))
+        _write(call, desk, person, source=source, start=start, enclosed=enclosed, number=number, answers=answers)
+
+
+@verb("reply")
+@click.argument("letter", type=int)
+@click.argument("file", required=False, type=FILE)
+@ENCLOSE
+@pass_call
+def reply(call: Call, letter: int, file: Path | None, enclosed: tuple[Path, ...]) -> None:
+    """Write a draft that answers a letter.
+
+    Addressee, language and what it answers are filled in.
+    """
+    with open_desk(call) as desk:
+        entry = desk.entry(letter)
+        person = desk.by_id(entry.person)
+        start = writing.blank(desk, person, date=written_day(call, call.edge.now()), answering=entry)
+        _write(call, desk, person, source=file, start=start, enclosed=enclosed, number=None, answers=letter)
+
+
+@verb("send")
+@click.argument("draft", type=int, required=False)
+@click.option("--uncompared", is_flag=True, help="Though the words were not compared: for this letter only.")
+@click.option("--empty", "who", metavar="WHO", help="An empty letter to WHO, which renews the keys.")
+@pass_call
+def send(call: Call, draft: int | None, uncompared: bool, who: str | None) -> None:
+    """Seal a draft and lay it in the tray.
+
+    It is sealed once and stays in the tray until a pouch takes it.
+    """
+    with open_desk(call) as desk:
+        now = call.edge.now()
+        if who is not None:
+            sent = writing.send_empty(desk, find(desk, who), uncompared=uncompared, now=now)
+        else:
+            stored = _chosen(desk, draft)
+            sent = writing.send(desk, stored, uncompared=uncompared, date=written_day(call, now), now=now)
+        desk.commit(sent.changes)
+        entry, name = sent.entry, one_line(desk.by_id(sent.entry.person).name)
+        what = f"{entry.words:,} words" if entry.id else "an empty letter"
+        call.emit(
+            {"letter": entry.number, "to": desk.by_id(entry.person).name, "words": entry.words, "size": sent.size},
+            f"letter {entry.number} to {name} sealed: {what}, {in_bytes(sent.size)}; it waits in the tray",
+        )
+        if entry.uncompared:
+            call.warn(f"words were never compared with {name}: somebody may stand between you")
+
+
+@verb("recall")
+@click.argument("number", type=int)
+@click.option("--draft", is_flag=True, help="Throw draft NUMBER away instead.")
+@pass_call
+def recall(call: Call, number: int, draft: bool) -> None:
+    """Take a letter back that has not left.
+
+    It becomes a draft again. The other side may notice that a number is missing.
+    """
+    with open_desk(call) as desk:
+        if draft:
+            stored = desk.draft(number)
+            desk.commit(writing.discard(stored))
+            call.emit({"discarded": number}, f"draft {number} thrown away")
+            return
+        stored, changes = writing.recall(desk, desk.entry(number), now=call.edge.now())
+        desk.commit(changes)
+        call.emit(
+            {"recalled": number, "draft": stored.number}, f"letter {number} recalled: it is draft {stored.number} again"
+        )
+
+
+def _chosen(desk: Desk, number: int | None) -> StoredDraft:
+    if number is not None:
+        return desk.draft(number)
+    drafts = desk.drafts()
+    if len(drafts) != 1:
+        raise UsageError(
+            "which draft? there is none" if not drafts else f"which draft? there are {len(drafts)}",
+            hint="backchannel list",
+        )
+    return drafts[0]
+
+
+def _write(
+    call: Call,
+    desk: Desk,
+    person: Person,
+    *,
+    source: Path | None,
+    start: str,
+    enclosed: tuple[Path, ...],
+    number: int | None,
+    answers: int | None,
+) -> None:
+    files = [_enclosure(path) for path in enclosed]
+    edited = source is None and sys.stdin.isatty()
+    text = _edit(call, start) if edited else _read(source, start)
+    if edited and text == start:
+        raise UsageError("nothing was written")
+    try:
+        saved = writing.save(desk, person, text, enclosures=files, answers=answers, number=number, now=call.edge.now())
+    except MalformedError as error:
+        if edited:
+            # Nobody else has what was typed: it is kept as it stands.
+            kept = writing.save_raw(desk, person, text, enclosures=files, number=number, now=call.edge.now())
+            desk.commit(kept.changes)
+            error.message += f"; what you wrote is kept as draft {kept.draft.number}"
+            error.hint = f"backchannel write --draft {kept.draft.number}"
+        raise
+    desk.commit(saved.changes)
+    _saved(call, person, saved)
+
+
+def _saved(call: Call, person: Person, saved: Saved) -> None:
+    number = saved.draft.number
+    call.emit(
+        {"draft": number, "to": person.name, "words": saved.words, "normalised": list(saved.normalised)},
+        f"draft {number} to {one_line(person.name)}: {saved.words:,} words",
+    )
+    if saved.normalised:
+        call.say(f"set in the form of a letter: {', '.join(saved.normalised)}")
+
+
+def _read(source: Path | None, start: str) -> str:
+    """The text of a file or of standard input; prose without a header is given one."""
+    raw = sys.stdin.buffer.read() if source is None or str(source) == "-" else take(source)
+    try:
+        text = raw.decode()
+    except UnicodeDecodeError:
+        raise MalformedError("this is not text in UTF-8") from None
+    return text if has_header(text) else start + text
+
+
+def _enclosure(path: Path) -> Enclosure:
+    return writing.enclosure(path.name, take(path))
+
+
+def _edit(call: Call, start: str) -> str:
+    """Let the user's editor write on *start*, in a file that is only ever in memory.
+
+    Raises:
+        UnavailableError: If there is no editor, no memory file system, or the editor failed.
+    """
+    edge = call.edge
+    if edge.editor is None:
+        raise UsageError("no editor: set EDITOR, or name a file, or write to standard input (-)")
+    if edge.memory is None:
+        raise UnavailableError("no file system in memory for the editor: name a file, or write to standard input (-)")
+    folder = Path(tempfile.mkdtemp(dir=edge.memory))
+    try:
+        path = folder / "letter.txt"
+        path.touch(mode=0o600)
+        path.write_text(start, encoding="utf-8")
+        words = shlex.split(edge.editor)
+        ended = subprocess.run([*words, *_QUIET_EDITORS.get(Path(words[0]).name, ()), str(path)], check=False)
+        if ended.returncode:
+            raise UnavailableError(f"the editor failed with {ended.returncode}: nothing was kept")
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise UnavailableError(f"there is no editor {one_line(edge.editor)}") from None
+    except UnicodeDecodeError:
+        raise MalformedError("this is not text in UTF-8") from None
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
