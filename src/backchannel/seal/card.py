@@ -52,6 +52,11 @@ class Terms:
         """Whether the card names nobody."""
         return not self.holder and not self.reader
 
+    @property
+    def named(self) -> bool:
+        """Whether the card names both."""
+        return bool(self.holder and self.reader)
+
 
 @dataclass(frozen=True, slots=True)
 class Card:
@@ -140,7 +145,7 @@ def read(data: bytes, kem: Kem) -> Card | Answer:
             return Answer(Digest(first), box)
     card = Card.decode(data, LABEL_FIRST)
     kem.check(card.key)
-    if not card.terms.bare and not (card.terms.holder and card.terms.reader):
+    if not (card.terms.bare or card.terms.named):
         raise MalformedError("this card names only one of two")
     return card
 
@@ -166,7 +171,7 @@ def open_answer(answer: Answer, private: PrivateKey, kem: Kem) -> tuple[Card, by
             raise MalformedError("an answering card has another size")
         card = Card.decode(opened[4:end], LABEL_OPENED)
         kem.check(card.key)
-        if not (card.terms.holder and card.terms.reader):
+        if not card.terms.named:
             raise MalformedError("an answering card names both")
     except (VerificationError, MalformedError):
         raise VerificationError("this answering card does not open: it was altered on its way") from None

@@ -14,7 +14,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from backchannel.encoding import decode, encode
-from backchannel.errors import MalformedError, RefusedError, UnavailableError, VerificationError
+from backchannel.errors import MalformedError, RefusedError, UnavailableError, UsageError, VerificationError
 from backchannel.keys import Digest, Random, sha256
 from backchannel.seal import card as cards
 from backchannel.seal import ratchet
@@ -80,8 +80,11 @@ class Register:
 
         Raises:
             UnavailableError: If one already awaits an answer.
-            UsageError: If a name cannot stand on a card.
+            UsageError: If a name cannot stand on a card, or one of the two is missing.
         """
+        # A card that its reader would refuse must not be handed over.
+        if not (terms.bare or terms.named):
+            raise UsageError("a card bears both names or none")
         if self.card_for(person):
             raise UnavailableError("a card for them already awaits its answer")
         card, private = cards.make(terms, kem=kem, random=random)
@@ -98,7 +101,10 @@ class Register:
 
         Raises:
             MalformedError, VerificationError, RefusedError: Reasons 1 to 6.
+            UsageError: If a name cannot stand on a card, or one is missing.
         """
+        if not terms.named:
+            raise UsageError("an answering card bears both names")
         card = self.check_first(first, to_me=to_me, reader=terms.holder, kem=kem, now=now)
         name = cards.digest(first)
         register = self._yield_to(name, person)
