@@ -10,7 +10,7 @@ own. Whichever page is put back, one of the three no longer agrees
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final, Self
 
@@ -109,6 +109,29 @@ class Catalogue:
         self._rooms: dict[str, dict[bytes, Entry]] = {}
         self._next_row = 1
 
+    @classmethod
+    def of(cls, rows: Iterable[tuple[str, bytes, int, int, bytes]], state: State) -> Self:
+        """Make the catalogue of *rows* (room, name, row, number, tag), and hold it against *state*.
+
+        The tags are taken as they were read, not made anew from bodies: nobody
+        without the desk key can write a line, only put an old one back, and a
+        set of old and new lines whose tags fold to the same value cannot be
+        chosen by someone who does not see the tags.
+
+        Raises:
+            LockedError: If a line is missing, is there twice, or is of another time.
+        """
+        catalogue, fold, count = cls(), 0, 0
+        for room, name, row, number, tag in rows:
+            catalogue.add((room, name), Entry(row, number, Tag(tag)))
+            fold ^= int.from_bytes(tag)
+            count += 1
+        # Twice the same line would fold to nothing; the number of names tells.
+        names = sum(map(len, catalogue._rooms.values()))
+        if not (names == count == state.count and equal(fold.to_bytes(FOLD_SIZE), state.fold.to_bytes(FOLD_SIZE))):
+            raise LockedError(OLDER)
+        return catalogue
+
     def get(self, room: str, name: bytes) -> Entry | None:
         return self._rooms.get(room, {}).get(name)
 
@@ -122,27 +145,11 @@ class Catalogue:
 
     def add(self, name: Name, entry: Entry) -> None:
         room, rest = name
-        self._rooms.setdefault(room, {})[rest] = entry
-        self._next_row = max(self._next_row, entry.row + 1)
-
-    def check(self, state: State, rows: int) -> None:
-        """Hold what was read, *rows* lines of it, against the state.
-
-        The tags are taken as they were read, not made anew from bodies: nobody
-        without the desk key can write a line, only put an old one back, and a
-        set of old and new lines whose tags fold to the same value cannot be
-        chosen by someone who does not see the tags.
-
-        Raises:
-            LockedError: If a line is missing, is there twice, or is of another time.
-        """
-        fold, count = 0, 0
-        for _, entry in self.all():
-            fold ^= int.from_bytes(entry.tag)
-            count += 1
-        # Twice the same line would fold to nothing; rows tells.
-        if not (count == rows == state.count and equal(fold.to_bytes(FOLD_SIZE), state.fold.to_bytes(FOLD_SIZE))):
-            raise LockedError(OLDER)
+        if room not in self._rooms:
+            self._rooms[room] = {}
+        self._rooms[room][rest] = entry
+        if entry.row >= self._next_row:
+            self._next_row = entry.row + 1
 
     def plan(self, changes: dict[Name, bytes | None], number: int, key: TagKey) -> list[Step]:
         """Work out what commit *number* does, without doing it."""

@@ -59,8 +59,7 @@ class Staged:
 
     def discard(self) -> None:
         """Remove the file; nothing of it stays behind."""
-        with contextlib.suppress(OSError):
-            os.unlink(self.temporary)
+        remove(self.temporary)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +104,12 @@ def replace(path: Path, data: bytes) -> None:
     except BaseException:
         staged.discard()
         raise
+
+
+def remove(path: Path) -> None:
+    """Remove the file *path*, if it is there and can be."""
+    with contextlib.suppress(OSError):
+        os.unlink(path)
 
 
 def discard_staged(path: Path) -> None:

@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import Final, Self, TypeAlias
 
 from backchannel.desk import files
-from backchannel.desk.catalogue import FOLD_SIZE, OLDER, Catalogue, Entry, Name, State, Step, Tag, TagKey, make_tag
+from backchannel.desk.catalogue import FOLD_SIZE, OLDER, Catalogue, Entry, Name, State, Step, TagKey, make_tag
 from backchannel.desk.counter import Counter
 from backchannel.desk.header import HEADER_SIZE, DeskKey, Fresh, Header, Lock, Mark
 from backchannel.desk.pages import OVERFLOW_SIZE, Pages
@@ -122,7 +122,7 @@ class Store:
             files.rename_folder(staging, folder)
         except BaseException:
             files.remove_folder(staging)
-            counter.path.unlink(missing_ok=True)
+            files.remove(counter.path)
             raise
         return cls._enter(folder, lambda _: key, random=random, counters=counters)
 
@@ -400,26 +400,25 @@ class Store:
         rows = self._pages.query("SELECT number, fresh, previous, count, fold, code FROM state")
         if len(rows) != 1:
             raise LockedError(OLDER)
-        number, fresh, previous, count, fold, code = rows[0]
-        state = State(Mark(number, Fresh(fresh)), Fresh(previous), count, int.from_bytes(fold))
+        with _of_its_time():
+            number, fresh, previous, count, fold, code = rows[0]
+            state = State(Mark(number, Fresh(fresh)), Fresh(previous), count, int.from_bytes(fold))
+            expected = state.code(self._tag_key)
         # The first page changes with every commit, and nothing else on it says
         # when; the state's own page says it in full.
-        if not equal(code, state.code(self._tag_key)) or self._pages.age() != number % AGE_MODULUS:
+        if not equal(code, expected) or self._pages.age() != number % AGE_MODULUS:
             raise LockedError(OLDER)
         return state
 
     def _read_catalogue(self) -> Catalogue:
-        catalogue = Catalogue()
         rows = self._pages.query("SELECT room, name, row, number, tag FROM catalogue")
-        for room, name, row, number, tag in rows:
-            catalogue.add((room, name), Entry(row, number, Tag(tag)))
-        catalogue.check(self._state, len(rows))
-        return catalogue
+        with _of_its_time():
+            return Catalogue.of(rows, self._state)
 
     def _read_body(self, name: Name, entry: Entry) -> bytes:
         rows = self._pages.query("SELECT bytes FROM body WHERE row = ?", entry.row)
-        body = bytes(rows[0][0]) if rows else None
-        if body is None or not equal(make_tag(self._tag_key, name, entry.number, body), entry.tag):
+        body = rows[0][0] if rows else None
+        if not isinstance(body, bytes) or not equal(make_tag(self._tag_key, name, entry.number, body), entry.tag):
             raise LockedError(OLDER)
         return body
 
@@ -433,6 +432,15 @@ class Store:
 
 class _GrownError(Exception):
     """A commit made the file longer."""
+
+
+@contextlib.contextmanager
+def _of_its_time() -> Iterator[None]:
+    """A page may have been another table's when it was copied: its rows are no rows of this one."""
+    try:
+        yield
+    except (TypeError, ValueError, OverflowError):
+        raise LockedError(OLDER) from None
 
 
 def _lay_out(folder: Path, state: State, key: DeskKey, *, lock: Lock, random: Random) -> None:
