@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable
 from pathlib import Path
 
-from backchannel.desk.store import Store
+from backchannel.desk.store import CUT_OFF, Store
 from backchannel.errors import BackchannelError, UnavailableError
 from backchannel.keys import Cost
 from tests.simulation.crash import Crash, crashes, full_disk
@@ -202,9 +202,8 @@ def test_a_full_disk_at_any_moment_changes_nothing_and_the_store_goes_on(tmp_pat
                 before = contents(store), store.commit_number
                 try:
                     store.commit(changes)
-                except UnavailableError as error:
+                except UnavailableError:
                     refused = True
-                    assert "\n" not in error.message
                     disk.room = None  # the owner makes room
                     store = usable_again(store, root, before, changes)
             assert contents(store) == states()[-1]
@@ -223,7 +222,7 @@ def usable_again(store: Store, root: Path, before: tuple[Objects, int], changes:
     try:
         found = contents(store), store.commit_number
     except UnavailableError as error:
-        assert error.message == "the disk failed in the middle of a commit: this desk must be opened again"  # noqa: PT017 - it may also not fail
+        assert error.message == CUT_OFF  # noqa: PT017 - it may also not fail
         store.close()
         store = reopen(root)
         found = contents(store), store.commit_number
