@@ -31,8 +31,10 @@ check: $(STAMP)  ## format, lint, types, layers
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-check-long: $(STAMP)  ## thousands of seeds, coverage of the pure rooms, and the mutants
-	$(PYTEST) -n 2 -m long
+check-long: $(STAMP)  ## thousands of seeds, every crash point, coverage of the pure rooms, and the mutants
+	$(PYTEST) -n 2 -m long --timeout 3600
+	$(BIN)/coverage run -m pytest -q -m 'not long' tests/test_encoding.py tests/letters tests/seal tests/pouch
+	$(BIN)/coverage report --fail-under 100 --show-missing
 
 bench: $(STAMP)  ## performance, as ratios within one run
 	$(BIN)/python -m bench

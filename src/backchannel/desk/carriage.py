@@ -128,9 +128,6 @@ def unpack(desk: Desk, pouch: bytes, *, now: int) -> Unpacked:
     frozen_before = states[person.generation].frozen
     work = _Opening(desk, person, now, desk.next_number(records.POUCHES), states, desk.next_number(records.LETTERS))
     arrivals = [_open(work, envelope) for envelope in content.envelopes]
-    if not content.whole:
-        # Behind a broken seal most candidates are no envelopes at all.
-        arrivals = [a for a in arrivals if a.outcome is not Outcome.REFUSED]
     note = PouchNote(
         work.pouch,
         pouches.seal_number(pouch),
