@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from typing import Final
 
@@ -35,7 +36,7 @@ contents = st.one_of(
     st.text(_characters("\n"), max_size=24),
     st.lists(st.sampled_from(["===", "- ", "| ", "\\", "\n", "From: x", "  ", "word"]), max_size=5).map("".join),
 )
-lines = st.text(_characters(""), max_size=16).map(str.strip)
+lines = st.text(_characters(""), max_size=16).map(lambda text: re.sub("[\u2028\u2029]", "", text).strip())
 ids = st.binary(min_size=32, max_size=32).map(LetterId)
 seeds = st.binary(min_size=32, max_size=32).map(ReleaseSeed)
 languages = st.text("abcXYZ019-", min_size=1, max_size=35)

@@ -225,7 +225,7 @@ def test_each_change_is_named(text: str, changes: tuple[str, ...]) -> None:
 
 
 def test_fields_are_read_however_they_are_set() -> None:
-    draft = parse("signature : TYPED\n\tROLE:\tWorking Text\nTo:Anna \nCites: 1:2\u20133, 2:4\nAnswers: 4,5\n").draft
+    draft = parse("signature : TYPED\n\tROLE:\tWorking  Text\nTo:Anna \nCites: 1:2 \u2013 3, 2:4\nAnswers: 4,5\n").draft
     assert draft.head == Head(recipient="Anna", state=SignatureState.TYPED)
     assert draft.texts == (Text(Role.WORKING_TEXT),)
     assert draft.citations == (Passage(1, 1, 2, 3), Passage(2, 1, 4, 4))
@@ -265,7 +265,7 @@ def test_fields_are_read_however_they_are_set() -> None:
         ("Cites: 1:1\n" * 1025, "line 1025: a letter has at most 1,024 citations, not 1,025"),
         ("Encloses: a\n" * 65, "line 65: a letter has at most 64 enclosures, not 65"),
         (f"To: b\n===\nLanguage: en\n\n{'x' * 4 * 2**20}\n", "line 2: a text is larger than 4 MiB"),
-        ("Language: en\n" + "\nx\n" * 65_535, "line 1: a text has more than 65,536 paragraphs"),
+        ("Language: en\n" + "\nx\n" * 16_383, "line 1: a text has more than 16,384 paragraphs"),
         ("x" * (40 * 2**20 + 1), "line 1: this file is larger than any letter"),
     ],
 )  # fmt: skip

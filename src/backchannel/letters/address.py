@@ -9,6 +9,7 @@ which number is the caller's to say.
 from __future__ import annotations
 
 import bisect
+import functools
 from collections.abc import Callable
 
 from backchannel.errors import UsageError
@@ -39,7 +40,7 @@ def address(
         UsageError: If a passage is not in the letter it cites, or the whole is
             not a letter; and whatever *resolve* and *attach* raise.
     """
-    tables = _Tables()
+    resolve, tables = functools.cache(resolve), _Tables()
     return Letter(
         id=id,
         seed=seed,
@@ -67,7 +68,7 @@ def draft_of(
         number: The number that the desk has a letter under, or None.
         resolve: The letter that the desk has under a number.
     """
-    tables = _Tables()
+    resolve, tables = functools.cache(resolve), _Tables()
     passages = []
     for citation in letter.citations:
         cited = number(citation.letter)

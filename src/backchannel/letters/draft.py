@@ -170,7 +170,7 @@ def parse_passage(text: str) -> Passage:
     Raises:
         UsageError: If it is not one.
     """
-    match = _PASSAGE.fullmatch(text)
+    match = _PASSAGE.fullmatch("".join(text.split()))
     if match is None:
         raise UsageError('a passage is a letter and its paragraphs, as in "3:12-14" or, of its second text, "3.2:12"')
     letter, number, first, last = match.groups()
@@ -245,11 +245,12 @@ def _text(fields: _Fields, lines: list[str], begin: int, trace: Trace) -> Text:
     # Made for its language alone, which is then refused with its own line.
     _at(line, Text, language=language)
     line, role = _one(fields, "Role", Role.ORIGINAL)
-    if role.lower() not in set(Role):
+    role = " ".join(role.lower().split())
+    if role not in set(Role):
         raise MalformedError(f"line {line}: a role is {_choices(Role)}")
     salutation, close = ("\n".join(value for _, value in fields.get(name, ())) for name in ("Salutation", "Close"))
     blocks = read_blocks(lines, trace)
-    return _at(begin, Text, Role(role.lower()), language, salutation, blocks, close)
+    return _at(begin, Text, Role(role), language, salutation, blocks, close)
 
 
 def _with_head(fields: _Fields, texts: tuple[Text, ...]) -> Draft:
