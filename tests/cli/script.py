@@ -14,13 +14,14 @@
 ``...`` matches any part of a line, and alone any number of lines of its stream;
 ``{name}`` matches something once and the same ever after, in commands too. A
 line of output that could be read as anything else begins with a backslash.
-Commands can read ``< file`` and write ``> file``. Besides ``backchannel`` there
-are the commands of the table at the end. Blank lines at the end of what is
-expected are layout.
+Commands can read ``< file`` and write ``> file``. What a call with ``--json``
+writes must be JSON. Besides ``backchannel`` there are the commands of the table
+at the end. Blank lines at the end of what is expected are layout.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -113,10 +114,22 @@ def play(step: Step, stage: Stage, holes: dict[str, str]) -> list[str]:
     if source:
         typed = Path(source).read_bytes()
     result = stage.run(*words[1:], stdin=typed, hidden=[_filled(line, holes) for line in step.hidden])
+    if "--json" in words and "--help" not in words:
+        _check_json(result, step)
     if target:
         Path(target).write_text(result.out)
         result = Result(result.code, tuple(chunk for chunk in result.written if chunk[0] != OUT))
     return transcribe(result)
+
+
+def _check_json(result: Result, step: Step) -> None:
+    try:
+        if result.out:
+            json.loads(result.out)
+        for line in result.err.splitlines():
+            json.loads(line)
+    except ValueError as error:
+        raise AssertionError(f"line {step.number}: not JSON: {result.written}") from error
 
 
 def transcribe(result: Result) -> list[str]:
@@ -236,6 +249,56 @@ def _cut(_: Stage, words: list[str], __: str) -> list[str]:
     return []
 
 
+def _passphrase(stage: Stage, words: list[str], _: str) -> list[str]:
+    stage.passphrase = " ".join(words)
+    return []
+
+
+def _met(stage: Stage, words: list[str], _: str) -> list[str]:
+    """Two desks, made, met and, unless told otherwise, compared: what meeting.txt shows step by step."""
+    one, other, *rest = words
+    names = {desk: NAMES[desk] for desk in (one, other)}
+    for desk, name in names.items():
+        _quietly(stage, "--desk", desk, "init", "--name", name)
+    _quietly(stage, "--desk", one, "card", "--for", names[other], "-o", f"{one}.card")
+    _quietly(stage, "--desk", other, "meet", f"{one}.card", "-o", f"{other}.card")
+    _quietly(stage, "--desk", one, "meet", f"{other}.card")
+    if not rest:
+        shown = json.loads(_quietly(stage, "--desk", one, "compare", names[other], "--show", "--json"))["words"]
+        for desk, name in ((one, names[other]), (other, names[one])):
+            _quietly(stage, "--desk", desk, "compare", name, typed=shown + "\n")
+    return []
+
+
+def _quietly(stage: Stage, *arguments: str, typed: str = "") -> str:
+    result = stage.run(*arguments, stdin=typed)
+    assert result.code == 0, (arguments, result)
+    return result.out
+
+
+def _env(stage: Stage, words: list[str], _: str) -> list[str]:
+    name, _equals, value = words[0].partition("=")
+    stage.put(name, value)
+    return []
+
+
+def _editor(stage: Stage, words: list[str], _: str) -> list[str]:
+    stage.editor = shlex.join(words) or None
+    return []
+
+
+def _limit(stage: Stage, words: list[str], _: str) -> list[str]:
+    stage.limit = int(words[0]) if words else None
+    return []
+
+
+def _fill(_: Stage, words: list[str], __: str) -> list[str]:
+    Path(words[0]).write_bytes(b"\x00\xff" * (int(words[1]) // 2))
+    return []
+
+
+NAMES = {"anna": "Anna Reuter", "mikhail": "Mikhail Orlov", "irene": "Irene Maddox"}
+
 COMMANDS: dict[str, Callable[[Stage, list[str], str], list[str]]] = {
     "clock": _clock,  # clock +3 days
     "file": _file,  # file NAME <<END, readable by its owner only
@@ -248,4 +311,10 @@ COMMANDS: dict[str, Callable[[Stage, list[str], str], list[str]]] = {
     "chmod": _chmod,  # chmod 644 FILE
     "flip": _flip,  # flip FILE OFFSET: one bit of the byte there
     "cut": _cut,  # cut FILE SIZE: what is behind is gone
+    "fill": _fill,  # fill FILE SIZE: so many bytes that are no text
+    "passphrase": _passphrase,  # passphrase WORDS...: what is typed, unseen, wherever one is asked for
+    "met": _met,  # met DESK DESK [uncompared]: two desks that have met
+    "env": _env,  # env NAME=VALUE, or NAME= for none
+    "editor": _editor,  # editor COMMAND...: from now on somebody sits at the terminal, and has it; none: nobody
+    "limit": _limit,  # limit SIZE: the disk takes no file larger than this; no size: it does
 }

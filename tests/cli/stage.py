@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
+import resource
 import sys
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -79,6 +80,10 @@ class Stage:
     seed: str = "stage"
     time: int = START
     typed: deque[str] = field(default_factory=deque)  # answers to questions that are not echoed
+    passphrase: str = ""  # the answer to such questions where none was given
+    editor: str | None = None  # where there is one, somebody sits at the terminal
+    limit: int | None = None  # the largest file that the disk takes, in bytes
+    patch: pytest.MonkeyPatch | None = None
 
     def __post_init__(self) -> None:
         self.random = Generator(self.seed)
@@ -98,7 +103,7 @@ class Stage:
             counters=self.home / "counters",
             desk=self.home / "desk",
             memory=memory,
-            editor=None,
+            editor=self.editor,
             columns=lambda: 80,
             hidden=self._hidden,
         )
@@ -108,14 +113,23 @@ class Stage:
         self.typed = deque(hidden)
         written: list[tuple[str, str]] = []
         raw = stdin.encode() if isinstance(stdin, str) else stdin
-        with _streams(raw, written):
+        terminal = self.editor is not None and not raw
+        with _streams(raw, written, terminal=terminal), _limited(self.limit):
             code = main(arguments, edge=self.edge)
         assert not self.typed, f"never asked for: {list(self.typed)}"
         return Result(code, tuple(written))
 
+    def put(self, name: str, value: str) -> None:
+        """Give the environment's variable *name* a *value*, or none."""
+        assert self.patch is not None
+        if value:
+            self.patch.setenv(name, value)
+        else:
+            self.patch.delenv(name, raising=False)
+
     def _hidden(self, prompt: str) -> str | None:
         if not self.typed:
-            return None
+            return self.passphrase or None
         print(prompt, file=sys.stderr, flush=True)
         return self.typed.popleft()
 
@@ -132,7 +146,7 @@ def furnish(folder: Path, monkeypatch: pytest.MonkeyPatch, *, seed: str) -> Stag
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.chdir(work)
-    return Stage(home, seed)
+    return Stage(home, seed, patch=monkeypatch)
 
 
 class _Recorder(io.BytesIO):
@@ -149,10 +163,32 @@ class _Recorder(io.BytesIO):
         return len(data)
 
 
+class _Input(io.BytesIO):
+    """Standard input, which may be a terminal."""
+
+    def __init__(self, data: bytes, *, terminal: bool) -> None:
+        super().__init__(data)
+        self.terminal = terminal
+
+    def isatty(self) -> bool:
+        return self.terminal
+
+
 @contextlib.contextmanager
-def _streams(stdin: bytes, written: list[tuple[str, str]]) -> Iterator[None]:
+def _limited(size: int | None) -> Iterator[None]:
+    """A disk on which no file becomes larger than *size*: what a full one does, for whoever writes."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, before if size is None else (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@contextlib.contextmanager
+def _streams(stdin: bytes, written: list[tuple[str, str]], *, terminal: bool) -> Iterator[None]:
     before = sys.stdin
-    sys.stdin = io.TextIOWrapper(io.BytesIO(stdin), encoding="utf-8")
+    sys.stdin = io.TextIOWrapper(_Input(stdin, terminal=terminal), encoding="utf-8")
     # Written through, so that the two come in the order in which they were written.
     out = io.TextIOWrapper(_Recorder(OUT, written), encoding="utf-8", write_through=True)
     err = io.TextIOWrapper(_Recorder(ERR, written), encoding="utf-8", write_through=True)
