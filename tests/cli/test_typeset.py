@@ -58,7 +58,7 @@ def test_a_letter_is_set_as_a_letter() -> None:
         "\n"
         "                            P. Ostrov\n"
         "\n"
-        "      Answers 3.\n"
+        "      Answers letter 3.\n"
         "      Cites 3:1-2."
     )
 

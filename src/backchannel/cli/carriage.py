@@ -9,7 +9,8 @@ from typing import Any
 import click
 
 from backchannel import pouch as pouches
-from backchannel.cli.opening import day, find, leave, open_desk, take
+from backchannel.cli import typeset
+from backchannel.cli.opening import day, find, leave, not_come, open_desk, take
 from backchannel.cli.talk import Call
 from backchannel.cli.typeset import in_bytes
 from backchannel.cli.verb import pass_call, verb
@@ -17,20 +18,21 @@ from backchannel.cli.visible import one_line
 from backchannel.desk import carriage
 from backchannel.desk.carriage import Outcome
 from backchannel.desk.desk import Desk
-from backchannel.errors import MalformedError, NegativeError, UsageError, VerificationError
+from backchannel.desk.records import PersonId
+from backchannel.errors import MalformedError, NegativeError, RefusedError, UsageError, VerificationError
 from backchannel.pouch import ForeignPouchError
 from backchannel.seal import card as cards
-from backchannel.seal.card import Answer
+from backchannel.seal.card import Answer, Card
 
 FILE = click.Path(path_type=Path, dir_okay=False)
 
 
 @verb("pack")
 @click.argument("who")
-@click.option("-o", "out", type=FILE, metavar="FILE", required=True, help="Where to write the pouch.")
+@click.option("-o", "out", type=FILE, metavar="FILE", help="Where to write the pouch.")
 @click.option("--again", is_flag=True, help="Also what left before and is not known to have arrived.")
 @pass_call
-def pack(call: Call, who: str, out: Path, again: bool) -> None:
+def pack(call: Call, who: str, out: Path | None, again: bool) -> None:
     """Pack a pouch for a courier.
 
     With nothing to send this makes a cover pouch. Nobody can tell it from one with letters.
@@ -39,6 +41,8 @@ def pack(call: Call, who: str, out: Path, again: bool) -> None:
         person = find(desk, who)
         packed = carriage.pack(desk, person, again=again, now=call.edge.now())
         hint = f'backchannel pack "{person.name}" --again -o FILE'
+        if out is None:
+            raise UsageError("where to? name a file with -o", hint=f'backchannel pack "{person.name}" -o FILE')
         leave(out, packed.pouch, lambda: desk.commit(packed.changes), otherwise=hint)
         count = len(packed.note.letters)
         inside = "a cover pouch, no letters" if not count else "1 letter" if count == 1 else f"{count} letters"
@@ -57,7 +61,8 @@ def pack(call: Call, who: str, out: Path, again: bool) -> None:
             "\n".join(lines),
         )
         if packed.left_behind:
-            call.warn(f"{packed.left_behind} more did not fit: pack again for them")
+            call.warn(f"{packed.left_behind} more did not fit: pack another pouch for them")
+            call.hint(f'backchannel pack "{person.name}" -o FILE')
 
 
 @verb("unpack")
@@ -70,7 +75,7 @@ def unpack(call: Call, file: Path) -> None:
         _not_own(desk, raw)
         opened = carriage.unpack(desk, raw, now=call.edge.now())
         desk.commit(opened.changes)
-        call.emit(_as_json(opened), "\n".join(_lines(desk, opened)))
+        call.emit(_as_json(opened), "\n".join(_lines(call, desk, opened)))
         _warn(call, opened)
         if not any(a.outcome is not Outcome.REFUSED for a in opened.arrivals):
             if not opened.note.whole:
@@ -87,11 +92,11 @@ def inspect(call: Call, file: Path, stranger: bool) -> None:
     """Show what a stranger can see of a file, and what this desk sees."""
     raw = take(file)
     seen = _stranger(call, raw)
-    if not stranger and call.desk.exists():
+    # A desk that was named and is not there is a mistake; no desk at all is none.
+    if not stranger and (call.given_desk or call.desk.exists()):
         with open_desk(call) as desk:
-            seen["desk"] = _by_desk(desk, raw)
-    lines = [f"{key}: {value}" for key, value in seen.items()]
-    call.emit(seen, "\n".join(lines))
+            seen["this desk"] = _by_desk(call, desk, raw)
+    call.emit(seen, typeset.table([[key, value] for key, value in seen.items()], ["", ""], None))
 
 
 def _not_own(desk: Desk, raw: bytes) -> None:
@@ -100,7 +105,7 @@ def _not_own(desk: Desk, raw: bytes) -> None:
         raise UsageError(f"this pouch was packed here, for {to.name}: hand it to the courier")
 
 
-def _lines(desk: Desk, opened: carriage.Unpacked) -> list[str]:
+def _lines(call: Call, desk: Desk, opened: carriage.Unpacked) -> list[str]:
     name = one_line(opened.person.name)
     lines = [f"pouch from {name}, seal {opened.note.seal} {'whole' if opened.note.whole else 'BROKEN'}"]
     for arrival in opened.arrivals:
@@ -108,7 +113,7 @@ def _lines(desk: Desk, opened: carriage.Unpacked) -> list[str]:
             entry = desk.entry(arrival.number)
             dated = f", dated {one_line(entry.dated)}" if entry.dated else ""
             what = f"letter {entry.number}{dated}, {entry.words:,} words" if entry.id else "an empty letter"
-            lines.append(f"{what}: backchannel read {entry.number}" if entry.id else what)
+            lines.append(f"{what}: {call.line('read', str(entry.number))}" if entry.id else what)
         elif arrival.outcome is not Outcome.REFUSED:
             lines.append(f"letter {arrival.number}: {arrival.outcome.value}")
     return lines if opened.arrivals else [*lines, "a cover pouch: no letters"]
@@ -121,11 +126,10 @@ def _warn(call: Call, opened: carriage.Unpacked) -> None:
         if arrival.outcome is Outcome.REFUSED:
             call.warn(f"an envelope was refused: {arrival.why}")
     if opened.missing:
-        which = ", ".join(map(str, opened.missing))
-        call.warn(f"of their letters number {which} did not come yet, or was recalled")
+        call.warn(not_come(opened.person, opened.missing))
     if opened.froze:
         call.warn(f"this correspondence is frozen now: {opened.froze}")
-        call.say(f"backchannel: hint: {call.line('meet', '--again', opened.person.name, '-o', 'FILE')}")
+        call.hint(f'backchannel meet --again "{opened.person.name}" -o FILE')
 
 
 def _as_json(opened: carriage.Unpacked) -> dict[str, Any]:
@@ -141,17 +145,12 @@ def _as_json(opened: carriage.Unpacked) -> dict[str, Any]:
 
 def _stranger(call: Call, raw: bytes) -> dict[str, Any]:
     seen: dict[str, Any] = {"size": in_bytes(len(raw))}
-    try:
-        card = cards.read(raw, call.edge.kem)
-    except MalformedError:
-        pass
-    else:
+    if (card := _card(call, raw)) is not None:
         if isinstance(card, Answer):
             return seen | {"kind": "an answering card", "answers": card.first.hex()[:16]}
-        names = (
-            f"from {one_line(card.terms.holder)} to {one_line(card.terms.reader)}" if not card.terms.bare else "bare"
-        )
-        return seen | {"kind": f"a first card, {names}", "until": day(call, card.terms.expires)}
+        terms = card.terms
+        names = "without names" if terms.bare else f"from {one_line(terms.holder)} to {one_line(terms.reader)}"
+        return seen | {"kind": f"a first card, {names}", "until": day(call, terms.expires)}
     try:
         pouches.unpack(raw, ())
     except ForeignPouchError:
@@ -166,7 +165,9 @@ def _stranger(call: Call, raw: bytes) -> dict[str, Any]:
     raise AssertionError
 
 
-def _by_desk(desk: Desk, raw: bytes) -> str:
+def _by_desk(call: Call, desk: Desk, raw: bytes) -> str:
+    if (card := _card(call, raw)) is not None:
+        return _card_by_desk(call, desk, raw, card)
     to = carriage.packed_here(desk, raw)
     if to is not None:
         return f"packed here for {one_line(to.name)}"
@@ -176,3 +177,27 @@ def _by_desk(desk: Desk, raw: bytes) -> str:
         return error.message
     inside = f"{count} envelope{'' if count == 1 else 's'}" if whole else "seal broken"
     return f"from {one_line(person.name)}, {inside}"
+
+
+def _card(call: Call, raw: bytes) -> Card | Answer | None:
+    try:
+        return cards.read(raw, call.edge.kem)
+    except MalformedError:
+        return None
+
+
+def _card_by_desk(call: Call, desk: Desk, raw: bytes, card: Card | Answer) -> str:
+    register = desk.register
+    if isinstance(card, Answer):
+        waiting = register.waiting.get(card.first)
+        if waiting is not None:
+            return f"answers the card for {one_line(desk.by_id(PersonId(waiting.person)).name)}"
+        spent = register.spent.get(card.first)
+        if spent is None:
+            return "answers no card of this desk"
+        return "made here" if spent.answer == raw else f"answers a card that was {spent.fate.value}"
+    try:
+        register.check_first(raw, to_me=True, reader=desk.owner.name, kem=desk.kem, now=call.edge.now())
+    except RefusedError as error:
+        return error.message
+    return "not answered yet"

@@ -6,14 +6,14 @@ from typing import Any
 
 import click
 
-from backchannel.cli.opening import day, means, open_desk, written_day
+from backchannel.cli.opening import day, means, not_come, open_desk, written_day
 from backchannel.cli.talk import Call
 from backchannel.cli.verb import pass_call, verb
 from backchannel.cli.visible import one_line
 from backchannel.desk import records, writing
 from backchannel.desk.desk import Desk
 from backchannel.desk.records import Owner, Person, Stage
-from backchannel.errors import UsageError
+from backchannel.errors import NegativeError, UsageError
 from backchannel.seal import words
 from backchannel.seal.card import LABEL_FIRST as FIRST
 from backchannel.seal.card import Card, is_name
@@ -36,6 +36,11 @@ def init(call: Call, name: str | None, spelled: bool, moved: bool) -> None:
             desk.move_in()
             call.emit({"moved": True}, f"the desk of {one_line(desk.owner.name)} is at home here now")
         return
+    if (call.desk / "desk.head").exists():
+        # Before anything is asked for.
+        raise UsageError(f"there is a desk in {one_line(str(call.desk))} already", hint="backchannel status")
+    if spelled and call.passphrase_file is not None:
+        raise UsageError("ten words made for you, or the passphrase of a file: one of the two")
     name = (name if name is not None else call.ask("your name?")).strip()
     if not name or not is_name(name):
         raise UsageError("a name is wanted: at most 200 bytes, without control characters")
@@ -49,6 +54,7 @@ def init(call: Call, name: str | None, spelled: bool, moved: bool) -> None:
         made += f"\nits passphrase, to be written on paper and kept elsewhere:\n\n    {passphrase}"
     result: dict[str, Any] = {"desk": str(call.desk), "name": name}
     call.emit(result if chosen is not None else result | {"passphrase": passphrase}, made)
+    call.hint("backchannel card --for WHO -o FILE")
 
 
 @verb("status")
@@ -64,9 +70,9 @@ def status(call: Call) -> None:
             _count(report["drafts"], "draft", "drafts"),
         ]
         call.emit(report, "\n".join([*lines, *(f"- {notice['text']}" for notice in report["notices"])]))
-        for notice in report["notices"]:
-            if notice["hint"]:
-                call.say(f"backchannel: hint: {call.runnable(notice['hint'])}")
+        for hint in [*_waiting(desk, report), *(notice["hint"] for notice in report["notices"])]:
+            if hint:
+                call.hint(hint)
 
 
 @verb("destroy")
@@ -84,7 +90,7 @@ def destroy(call: Call, number: int, no_line: bool, yes: bool) -> None:
         entry = desk.entry(number)
         changes = writing.destroy(desk, entry, line=not no_line)
         if not yes and not call.confirm(f"destroy letter {number}? there is no way back"):
-            raise UsageError("nothing was destroyed")
+            raise NegativeError("nothing was destroyed")
         desk.commit(changes)
         call.emit({"destroyed": number}, f"letter {number} destroyed")
 
@@ -106,12 +112,18 @@ def _notices(call: Call, desk: Desk) -> list[tuple[str, str]]:
     if desk.restored and desk.store.counter_missing:
         notices.append(("this desk was not used here before: it reads and does not write", "backchannel init --moved"))
     elif desk.restored:
-        notices.append(("this desk is an old copy: it reads and does not write; meet again to go on", ""))
+        text = "this desk is an old copy: it reads and does not write; use the newest, or meet each anew"
+        notices.append((text, "backchannel meet --again WHO -o FILE"))
     for waiting in desk.register.waiting.values():
         person = desk.by_id(records.PersonId(waiting.person))
         expires = Card.decode(waiting.card, FIRST).terms.expires
-        state = "expired" if expires <= call.edge.now() else f"good until {day(call, expires)}"
-        notices.append((f"a card for {one_line(person.name)} awaits its answer, {state}", ""))
+        name = one_line(person.name)
+        if expires > call.edge.now():
+            text = f"a card for {name} awaits its answer, good until {day(call, expires)}"
+            notices.append((text, "backchannel meet CARD"))
+        else:
+            hint = f'meet --again "{person.name}"' if person.met else f'card --for "{person.name}"'
+            notices.append((f"a card for {name} expired unanswered", f"backchannel {hint} -o FILE"))
     for person in desk.people():
         if person.met:
             notices += _of_person(call, desk, person)
@@ -123,16 +135,22 @@ def _of_person(call: Call, desk: Desk, person: Person) -> list[tuple[str, str]]:
     notices = []
     if state.frozen:
         text = f"the correspondence with {name} is frozen: {state.frozen}"
-        notices.append((text, f'backchannel meet --again "{name}" -o FILE'))
+        notices.append((text, f'backchannel meet --again "{person.name}" -o FILE'))
     elif not person.compared:
-        notices.append((f"words not compared with {name}", f'backchannel compare "{name}"'))
+        notices.append((f"words not compared with {name}", f'backchannel compare "{person.name}"'))
     elif not state.owns_turn and call.edge.now() - state.pouch_keys[state.turn][1] > QUIET_SECONDS:
         text = f"nothing written to {name} for a month: an empty letter would renew the keys"
-        notices.append((text, f'backchannel send --empty "{name}"'))
+        notices.append((text, f'backchannel send --empty "{person.name}"'))
     if state.missing:
-        which = ", ".join(map(str, state.missing))
-        notices.append((f"of {name}'s letters number {which} did not come, or was recalled", ""))
+        notices.append((not_come(person, state.missing), ""))
     return notices
+
+
+def _waiting(desk: Desk, report: dict[str, Any]) -> list[str]:
+    """What to do with what lies on the desk, as commands."""
+    tray = {entry.person for entry in desk.entries() if entry.stage is Stage.TRAY}
+    lists = ["backchannel list"] if report["unread"] or report["drafts"] else []
+    return lists + [f'backchannel pack "{person.name}" -o FILE' for person in desk.people() if person.id in tray]
 
 
 def _count(number: int, one: str, many: str) -> str:

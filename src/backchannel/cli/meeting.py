@@ -15,12 +15,19 @@ from backchannel.cli.visible import one_line
 from backchannel.desk import introductions
 from backchannel.desk.desk import Changes, Desk
 from backchannel.desk.records import Person
-from backchannel.errors import NegativeError, UsageError
+from backchannel.errors import NegativeError, RefusedError, UnavailableError, UsageError
 from backchannel.seal import words
 
-DAYS = click.option("--days", type=click.IntRange(1, 3650), default=30, show_default=True, help="Days it is good for.")
+DAYS = click.option(
+    "--days",
+    type=click.IntRange(1, 3650),
+    metavar="N",
+    default=30,
+    show_default="30",
+    help="Days that the card made is good for.",
+)
 OUT = click.option(
-    "-o", "out", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Where to write it."
+    "-o", "out", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Where to write the card made."
 )
 
 
@@ -50,9 +57,14 @@ def card(call: Call, who: str, out: Path | None, days: int, bare: bool, copy: bo
             if raw is None:
                 raise NegativeError(f"no card was made for {person.name}")
             leave(path, raw, lambda: None, otherwise="")
-            call.emit({"card": str(path), "for": person.name}, f"the card for {one_line(person.name)} again: {path}")
+            text = f"the card for {one_line(person.name)} again: {one_line(str(path))}"
+            call.emit({"card": str(path), "for": person.name}, text)
             return
-        made = introductions.make_card(desk, who, days=days, bare=bare, again=False, now=call.edge.now())
+        try:
+            made = introductions.make_card(desk, who, days=days, bare=bare, again=False, now=call.edge.now())
+        except UnavailableError as error:
+            error.hint = call.line("card", "--for", who, "--copy", "-o", str(path))
+            raise
         _hand_over(call, desk, made, path)
 
 
@@ -70,21 +82,37 @@ def meet(
     """Meet somebody whose card was handed over.
 
     On a first card this makes the answering card (-o). On an answering card it
-    completes the meeting. Both desks then show the same eight words.
+    completes the meeting. Both desks then show the same eight words. Without a
+    card, --again makes a first card for somebody met before.
     """
     with open_desk(call) as desk:
         now = call.edge.now()
         if card is None:
             if again is None:
                 raise UsageError("a card is wanted", hint="backchannel meet --help")
-            made = introductions.make_card(desk, find(desk, again).name, days=days, bare=False, again=True, now=now)
+            person = find(desk, again)
+            try:
+                made = introductions.make_card(desk, person.name, days=days, bare=False, again=True, now=now)
+            except UnavailableError as error:
+                error.hint = f'backchannel card --for "{person.name}" --copy -o FILE'
+                raise
             _hand_over(call, desk, made, _out(out))
             return
-        met = introductions.meet(desk, take(card), alias=alias, again=again, to_me=for_me, days=days, now=now)
+        raw = take(card)
+        try:
+            met = introductions.meet(desk, raw, alias=alias, again=again, to_me=for_me, days=days, now=now)
+        except RefusedError as error:
+            if not for_me and _only_names_another(desk, raw, now):
+                error.hint = call.line("meet", str(card), "--for-me", "-o", "FILE")
+            raise
+        if met.answer is None and out is not None:
+            raise UsageError("an answering card is not answered: leave out -o", hint=call.line("meet", str(card)))
+        if met.answer is not None and out is None:
+            raise UsageError(
+                "where to? name a file for the answering card with -o", hint=call.line("meet", str(card), "-o", "FILE")
+            )
         check = words.check_string(met.transcript, call.edge.words_cost)
         if met.answer is None:
-            if out is not None:
-                raise UsageError("an answering card is not answered: leave out -o")
             _commit(desk, met.changes, renewing=met.renewed)
         else:
             again_hint = f'backchannel card --for "{met.person.name}" --copy -o FILE'
@@ -110,12 +138,15 @@ def compare(call: Call, who: str, show: bool) -> None:
             spelled, digits = " ".join(words.check_words(check)), " ".join(words.check_digits(check))
             text = "\n".join([*names, "", f"    {spelled}", f"    {digits}"])
             call.emit({"who": person.name, "words": spelled, "digits": digits}, text)
+            if not person.compared:
+                call.hint(f'backchannel compare "{person.name}"')
             return
         for line in names:
             call.say(line)
         heard = call.ask("the eight words you hear?")
         desk.commit(introductions.compare(person, check, heard, now=call.edge.now()))
         call.emit({"who": person.name, "compared": True}, f"the same words: this is {one_line(person.name)}")
+        call.hint(f'backchannel write "{person.name}"')
 
 
 @verb("people")
@@ -135,10 +166,25 @@ def people(call: Call) -> None:
             })  # fmt: skip
         text = table(
             [[str(row[column]) for column in ("name", "state", "written", "received")] for row in rows],
-            ["name", "", "written", "received"],
+            ["name", "state", "written", "received"],
             call.width,
         )
-        call.emit(rows, text if rows else "nobody yet: backchannel card --for WHO -o FILE makes a card")
+        call.emit(rows, text if rows else "nobody yet")
+        if not rows:
+            call.hint("backchannel card --for WHO -o FILE")
+
+
+def _only_names_another(desk: Desk, raw: bytes, now: int) -> bool:
+    """Whether *raw* is a first card that this desk would answer, but for the reader it names."""
+
+    def accepted(*, to_me: bool) -> bool:
+        try:
+            desk.register.check_first(raw, to_me=to_me, reader=desk.owner.name, kem=desk.kem, now=now)
+        except RefusedError:
+            return False
+        return True
+
+    return accepted(to_me=True) and not accepted(to_me=False)
 
 
 def _standing(desk: Desk, person: Person) -> str:
@@ -172,6 +218,8 @@ def _hand_over(call: Call, desk: Desk, made: introductions.Made, path: Path) -> 
         {"card": str(path), "for": made.person.name, "until": until},
         f"card for {name}: {one_line(str(path))}, good for one answer until {until}",
     )
+    # What comes back is a file of another name, which nobody here can know.
+    call.hint("backchannel meet CARD")
 
 
 def _met(call: Call, met: introductions.Introduced, check: bytes, out: Path | None) -> None:
@@ -180,9 +228,10 @@ def _met(call: Call, met: introductions.Introduced, check: bytes, out: Path | No
     lines = [f"met {name}{' again' if met.renewed else ''}", "", f"    {spelled}", ""]
     if out is not None:
         lines.insert(1, f"hand them the answering card: {one_line(str(out))}")
-    lines.append(f'the same words must stand on their desk: backchannel compare "{name}"')
+    lines.append("the same words must stand on their desk: compare before you write")
     result = {"met": met.person.name, "again": met.renewed, "words": spelled}
     call.emit(result | ({"answer": str(out)} if out else {}), "\n".join(lines))
+    call.hint(f'backchannel compare "{met.person.name}"')
 
 
 def _names(person: Person) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from backchannel.desk.records import Person
 from backchannel.errors import NegativeError, UnavailableError, UsageError
 
 MAX_FILE = 64 * 1024 * 1024  # bytes; nothing that a verb takes is larger
+MOST_COUNTED = 6  # letters missed are named one by one up to this many
 
 
 def means(call: Call) -> Means:
@@ -77,6 +78,27 @@ def take(path: Path) -> bytes:
     if len(data) > MAX_FILE:
         raise UsageError(f"{one_line(path.name)} is larger than anything that is carried")
     return data
+
+
+def not_come(person: Person, missing: Sequence[int]) -> str:
+    """What to say of letters that others came after.
+
+    They are counted among the letters of their writer, the same on both desks:
+    the numbers in the lists are each desk's own.
+    """
+    counted = [ordinal(number) for number in missing]
+    if len(counted) > MOST_COUNTED:
+        which = f"{len(counted)} between the {counted[0]} and the {counted[-1]}"
+    else:
+        which = " and ".join(f"the {number}" for number in counted)
+    have = "has" if len(counted) == 1 else "have"
+    return f"of all {one_line(person.name)} wrote since you met, {which} {have} not come, or {have} been recalled"
+
+
+def ordinal(number: int) -> str:
+    """1st, 2nd, 3rd, 4th."""
+    ending = "th" if 10 < number % 100 < 14 else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number:,}{ending}"
 
 
 def day(call: Call, seconds: int) -> str:

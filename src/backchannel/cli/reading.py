@@ -14,9 +14,10 @@ from backchannel.cli.verb import pass_call, verb
 from backchannel.cli.visible import harmless
 from backchannel.desk import records
 from backchannel.desk.desk import Desk
-from backchannel.desk.records import Entry, Stage, number_name
-from backchannel.errors import NegativeError
-from backchannel.letters import Letter, draft_of, format_draft, format_passage
+from backchannel.desk.records import Entry, Stage, StoredDraft, number_name
+from backchannel.desk.writing import words_in
+from backchannel.errors import MalformedError, NegativeError
+from backchannel.letters import Letter, draft_of, format_draft, format_passage, parse
 
 
 @verb("list")
@@ -29,18 +30,36 @@ def list_(call: Call, who: str | None) -> None:
         names = {p.id: p.name for p in desk.people()}
         letters = [_row(call, entry, names[entry.person]) for entry in desk.entries(person)]
         drafts = [
-            {"draft": d.number, "to": names[d.person], "saved": day(call, d.saved), "words": len(d.text.split())}
+            {"draft": d.number, "to": names[d.person], "saved": day(call, d.saved), "words": _words(d)}
             for d in desk.drafts()
             if person is None or d.person == person.id
         ]
         text = []
         if letters:
-            columns = ("letter", "date", "way", "who", "dated", "words", "stage")
-            cells = [[str(row[column]) for column in columns] for row in letters]
-            text.append(typeset.table(cells, ["letter", "", "", "", "dated", "words", ""], call.width))
+            cells = [
+                [
+                    str(row["letter"]),
+                    row["date"],
+                    f"{row['way']} {row['who']}",
+                    row["dated"],
+                    str(row["words"]),
+                    row["stage"],
+                ]
+                for row in letters
+            ]
+            headings = ["letter", "here since", "from or to", "dated", "words", "stage"]
+            text.append(typeset.table(cells, headings, call.width))
         if drafts:
-            cells = [[str(d["draft"]), str(d["saved"]), "to", str(d["to"])] for d in drafts]
-            text.append(typeset.table(cells, ["draft", "", "", ""], call.width))
+            cells = [
+                [
+                    str(d["draft"]),
+                    str(d["saved"]),
+                    str(d["to"]),
+                    "to be mended" if d["words"] is None else str(d["words"]),
+                ]
+                for d in drafts
+            ]
+            text.append(typeset.table(cells, ["draft", "saved", "to", "words"], call.width))
         call.emit({"letters": letters, "drafts": drafts}, "\n\n".join(text) or "no letters and no drafts yet")
 
 
@@ -83,6 +102,14 @@ def _row(call: Call, entry: Entry, name: str) -> dict[str, Any]:
         "words": entry.words,
         "stage": "unread" if entry.stage is Stage.RECEIVED else entry.stage.value,
     }
+
+
+def _words(draft: StoredDraft) -> int | None:
+    """How many words a draft has; None where it was kept although it is not in the text form."""
+    try:
+        return words_in(parse(draft.text).draft.texts)
+    except MalformedError:
+        return None
 
 
 def _mark_read(desk: Desk, entry: Entry) -> None:

@@ -61,7 +61,10 @@ class Call:
     def runnable(self, hint: str | None) -> str | None:
         """*hint*, written where nobody knew which desk this is, made to name it."""
         prefix = "backchannel "
-        if hint is None or not hint.startswith(prefix) or "--desk" in hint or hint.endswith("--help"):
+        if hint is None or not hint.startswith(prefix):
+            return hint
+        hint = _quoted(hint)
+        if "--desk" in hint or hint.endswith("--help"):
             return hint
         return " ".join([shlex.join(["backchannel", *self._globals()]), hint.removeprefix(prefix)])
 
@@ -74,11 +77,19 @@ class Call:
         click.echo(_json(data) if self.json else text)
 
     def say(self, text: str) -> None:
-        """Talk, on standard error: a line of ours, never a result."""
-        click.echo(message_line(text), err=True)
+        """Talk, on standard error: a line of ours, never a result; with ``--json`` nothing."""
+        if not self.json:
+            click.echo(message_line(text), err=True)
+
+    def hint(self, hint: str) -> None:
+        """Say what is usually done next: a command that can be run; with ``--json`` nothing."""
+        self.say(f"backchannel: {paint('hint:', stream=sys.stderr, bold=True)} {self.runnable(hint)}")
 
     def warn(self, text: str) -> None:
-        """Talk that the user should not overlook."""
+        """Talk that the user should not overlook; with ``--json`` an object on a line of standard error."""
+        if self.json:
+            click.echo(_json_line({"warning": message_line(text)}), err=True)
+            return
         label = paint("warning:", stream=sys.stderr, fg="yellow", bold=True)
         click.echo(f"backchannel: {label} {message_line(text)}", err=True)
 
@@ -88,9 +99,10 @@ class Call:
         Raises:
             UsageError: If standard input is at its end.
         """
-        click.echo(f"{message_line(question)} ", err=True, nl=False)
+        if not self.json:
+            click.echo(f"{message_line(question)} ", err=True, nl=False)
         line = sys.stdin.readline()
-        if not sys.stdin.isatty():
+        if not self.json and not sys.stdin.isatty():
             click.echo(err=True)
         if not line:
             raise UsageError("an answer was asked for, and standard input is at its end")
@@ -139,7 +151,11 @@ class Call:
         return _composed(answer)
 
     def _filed_passphrase(self, path: Path) -> str:
-        with path.open("rb") as file:
+        try:
+            file = path.open("rb")
+        except FileNotFoundError:
+            raise UsageError(f"there is no file {one_line(str(path))}") from None
+        with file:
             if _open_to_others(file.fileno()):
                 self.warn(f"others on this machine can read {one_line(str(path))}")
             first = file.readline(MAX_PASSPHRASE + 1)
@@ -182,6 +198,23 @@ def _json(data: Any) -> str:
     import json  # noqa: PLC0415
 
     return json.dumps(data, indent=2)
+
+
+def _json_line(data: Any) -> str:
+    import json  # noqa: PLC0415
+
+    return json.dumps(data)
+
+
+def _quoted(hint: str) -> str:
+    """*hint* with the name that stands in it between double quotes quoted for the shell.
+
+    A name comes from a stranger's card. Between double quotes a shell would still
+    run what it holds: "$(...)" must not become part of a command that we suggest.
+    """
+    before, quote, rest = hint.partition('"')
+    name, _, after = rest.rpartition('"')
+    return f"{before}{shlex.quote(name)}{after}" if quote else hint
 
 
 def _composed(passphrase: str) -> str:

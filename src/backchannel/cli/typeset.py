@@ -197,7 +197,7 @@ def _signature(letter: Letter, measure: int) -> list[str]:
 def _foot(letter: Letter, measure: int, answers: Sequence[int], cites: Sequence[str]) -> list[str]:
     notes = []
     if answers:
-        notes.append(f"Answers {', '.join(map(str, answers))}.")
+        notes.append(f"Answers letter{'s' if len(answers) > 1 else ''} {', '.join(map(str, answers))}.")
     if cites:
         notes.append(f"Cites {', '.join(cites)}.")
     notes += [

@@ -21,7 +21,7 @@ from backchannel.desk.desk import Desk
 from backchannel.desk.records import Person, StoredDraft
 from backchannel.desk.writing import Saved
 from backchannel.errors import MalformedError, UnavailableError, UsageError
-from backchannel.letters import Enclosure, has_header
+from backchannel.letters import Enclosure, has_header, parse
 
 FILE = click.Path(path_type=Path, dir_okay=False, allow_dash=True)
 ENCLOSE = click.option(
@@ -100,6 +100,7 @@ def send(call: Call, draft: int | None, uncompared: bool, who: str | None) -> No
         )
         if entry.uncompared:
             call.warn(f"words were never compared with {name}: somebody may stand between you")
+        call.hint(f'backchannel pack "{desk.by_id(entry.person).name}" -o FILE')
 
 
 @verb("recall")
@@ -122,6 +123,7 @@ def recall(call: Call, number: int, draft: bool) -> None:
         call.emit(
             {"recalled": number, "draft": stored.number}, f"letter {number} recalled: it is draft {stored.number} again"
         )
+        call.hint(f"backchannel write --draft {stored.number}")
 
 
 def _chosen(desk: Desk, number: int | None) -> StoredDraft:
@@ -129,10 +131,9 @@ def _chosen(desk: Desk, number: int | None) -> StoredDraft:
         return desk.draft(number)
     drafts = desk.drafts()
     if len(drafts) != 1:
-        raise UsageError(
-            "which draft? there is none" if not drafts else f"which draft? there are {len(drafts)}",
-            hint="backchannel list",
-        )
+        if not drafts:
+            raise UsageError("there is no draft to send", hint="backchannel write WHO")
+        raise UsageError(f"which draft? there are {len(drafts)}", hint="backchannel list")
     return drafts[0]
 
 
@@ -174,6 +175,15 @@ def _saved(call: Call, person: Person, saved: Saved) -> None:
     )
     if saved.normalised:
         call.say(f"set in the form of a letter: {', '.join(saved.normalised)}")
+    addressed = parse(saved.draft.text).draft.head.recipient
+    if not _alike(addressed, person.name):
+        call.warn(f"it is addressed to {one_line(addressed)}, and goes to {one_line(person.name)}")
+    call.hint(f"backchannel send {number}")
+
+
+def _alike(one: str, other: str) -> bool:
+    """Whether two names have a word in common: "Mr. Orlov" is Mikhail Orlov, and Anna Reuter is not."""
+    return not set(one.casefold().split()).isdisjoint(other.casefold().split())
 
 
 def _read(source: Path | None, start: str) -> str:
