@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from backchannel.desk.pages import JOURNAL_MAGIC, Pages
 from backchannel.desk.store import Store
 from backchannel.errors import LockedError, UnavailableError, UsageError
 from tests.desk.small import COST, PASSPHRASE, STEP, contents, counter_of, create, reopen
+from tests.simulation.crash import unsynced
 
 OPEN = """
 import os, sys
@@ -30,6 +32,12 @@ else:
     print("open", store.commit_number, flush=True)
     sys.stdin.read()
 """
+
+
+@pytest.fixture(autouse=True)
+def _without_waiting_for_the_disk() -> Iterator[None]:
+    with unsynced():
+        yield
 
 
 def test_a_new_desk_is_empty_and_has_had_no_commit(tmp_path: Path) -> None:

@@ -3,13 +3,15 @@
 import itertools
 import os
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+
+import pytest
 
 from backchannel.desk.store import CUT_OFF, Store
 from backchannel.errors import BackchannelError, UnavailableError
 from backchannel.keys import Cost
-from tests.simulation.crash import Crash, crashes, full_disk
+from tests.simulation.crash import Crash, crashes, full_disk, unsynced
 
 COST = Cost(memory=8, passes=1, lanes=1)
 STEP = 64 * 1024
@@ -25,6 +27,12 @@ SCRIPT: tuple[Changes, ...] = (
     {("letter", bytes([n])): bytes([n]) * 3_000 for n in range(12)},
     {("state", b""): b"turn 4", ("people", b"j"): None},
 )
+
+
+@pytest.fixture(autouse=True)
+def _without_waiting_for_the_disk() -> Iterator[None]:
+    with unsynced():
+        yield
 
 
 def create(root: Path) -> Store:
@@ -94,7 +102,7 @@ def test_power_loss_at_any_moment_of_any_commit_loses_nothing_that_had_returned(
 def test_after_a_crash_the_desk_is_written_on_as_before(tmp_path: Path) -> None:
     root = tmp_path / "history"
     create(root).close()
-    for crash in itertools.islice(crashes(write_history, root, tmp_path), 0, None, 7):
+    for crash in itertools.islice(crashes(write_history, root, tmp_path), 0, None, 13):
         with reopen(crash.root) as store:
             store.commit({("letter", b"after"): b"the crash"})
             number = store.commit_number
@@ -115,7 +123,7 @@ def test_power_loss_while_a_crash_is_being_mended_is_a_crash_like_another(tmp_pa
             if store.commit_number < len(SCRIPT):
                 store.commit(SCRIPT[store.commit_number])
 
-    for turn, crash in enumerate(itertools.islice(crashes(write_history, root, tmp_path), 0, None, 61)):
+    for turn, crash in enumerate(itertools.islice(crashes(write_history, root, tmp_path), 0, None, 97)):
         for again in crashes(mend, crash.root, tmp_path / f"again{turn}"):
             number = check(again, least=len(crash.done))
             assert number <= len(crash.done) + 2
@@ -189,8 +197,8 @@ def test_a_restored_desk_that_is_adopted_survives_power_loss_as_itself_or_as_res
 
 
 def test_a_full_disk_at_any_moment_changes_nothing_and_the_store_goes_on(tmp_path: Path) -> None:
-    # Every third moment: `tests/simulation/crash.py` counts some 400 here.
-    for room in itertools.count(0, 3):
+    # Every seventh moment: `tests/simulation/crash.py` counts some 400 here.
+    for room in itertools.count(0, 7):
         root = tmp_path / str(room)
         create(root).close()
         store = reopen(root)

@@ -3,6 +3,7 @@
 import contextlib
 import random
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,11 +12,18 @@ from backchannel.desk.header import Header
 from backchannel.desk.store import Store
 from backchannel.errors import LockedError, RefusedError
 from tests.desk.small import PASSPHRASE, Copy, contents, counter_of, create, reopen
+from tests.simulation.crash import unsynced
 
 PAGE = 4096
 OLDER = "a page of this desk is older than the desk"
 ROOMS = ("state", "letter", "big")
 Changes = dict[tuple[str, bytes], bytes | None]
+
+
+@pytest.fixture(autouse=True)
+def _without_waiting_for_the_disk() -> Iterator[None]:
+    with unsynced():
+        yield
 
 
 def script() -> list[Changes]:

@@ -3,13 +3,14 @@
 import os
 import random
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from backchannel.desk.store import Store
 from tests.desk.small import COST, PASSPHRASE, STEP, contents, create, reopen
-from tests.simulation.crash import Op, recording
+from tests.simulation.crash import Op, recording, unsynced
 
 SECRETS = (
     b"esteemed Mr. President",
@@ -19,6 +20,12 @@ SECRETS = (
     b"CREATE TABLE",
     b"catalogue",
 )
+
+
+@pytest.fixture(autouse=True)
+def _without_waiting_for_the_disk() -> Iterator[None]:
+    with unsynced():
+        yield
 
 
 def looks_random(data: bytes) -> bool:

@@ -15,7 +15,8 @@ system's (ctypes, on the very library that sqlcipher3 is), and those of
 At the end the recorded disk, all of it applied, must equal the real one: a call
 that went past the recorder fails the test that made it.
 
-:func:`full_disk` uses the same place to let writes fail instead.
+:func:`full_disk` uses the same place to let writes fail instead, and
+:func:`unsynced` to save the wait where durability is not what is tested.
 """
 
 # ruff: noqa: PTH102, PTH104, PTH108 - it stands where os stands
@@ -108,17 +109,8 @@ def record(history: History, root: Path, tree: Tree) -> list[Op]:
 def recording(root: Path, tree: Tree | None = None) -> Iterator[Disk]:
     """Pass everything that goes to the disk under *root* by a :class:`Disk`."""
     disk = Disk(root, tree or Tree.of(root))
-    shim = Shim(disk)
-    shim.register()
-    module = cast("Any", files)  # its own name for it, as its docstring says
-    module.os = Os(disk)
-    try:
+    with _in_place_of_the_system(Shim(disk), Os(disk)):
         yield disk
-    finally:
-        module.os = os
-        shim.unregister()
-    if shim.error is not None:
-        raise shim.error
 
 
 @contextmanager
@@ -127,6 +119,27 @@ def full_disk(root: Path, *, after: int) -> Iterator[Disk]:
     with recording(root) as disk:
         disk.room = after
         yield disk
+
+
+@contextmanager
+def unsynced() -> Iterator[None]:
+    """Sync nothing: for tests of what is on a disk, not of when it is there."""
+    with _in_place_of_the_system(Shim(None), OsWithoutSync()):
+        yield
+
+
+@contextmanager
+def _in_place_of_the_system(shim: Shim, system: object) -> Iterator[None]:
+    module = cast("Any", files)  # its own name for it, as its docstring says
+    before, module.os = module.os, system
+    shim.register()
+    try:
+        yield
+    finally:
+        shim.unregister()
+        module.os = before
+    if shim.error is not None:
+        raise shim.error
 
 
 @dataclass
@@ -300,7 +313,8 @@ class Os:
     def rename(self, old: Path, new: Path) -> None:
         self._refuse()
         os.rename(old, new)
-        self._disk.do(Op("rename", name=self._disk.name(old), target=self._disk.name(new)))
+        name = self._disk.name(old)
+        self._disk.do(Op("rename", self._disk.tree.names[name], name=name, target=self._disk.name(new)))
 
     def mkdir(self, path: Path, mode: int) -> None:
         self._refuse()
@@ -310,6 +324,16 @@ class Os:
     def _refuse(self) -> None:
         if self._disk.is_full():
             raise OSError(errno.ENOSPC, "No space left on device")
+
+
+class OsWithoutSync:
+    """The same as ``os``, without waiting for the disk."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(os, name)
+
+    def fsync(self, descriptor: int) -> None:
+        pass
 
 
 class Vfs(ctypes.Structure):
@@ -362,7 +386,7 @@ class OpenFile:
 
 
 class Shim:
-    """A VFS that does what the system's does, and tells the disk.
+    """A VFS that does what the system's does, and tells the disk; without one, it only does not sync.
 
     It is a copy of the system's structure with two functions of its own. A file
     that it opens gets a copy of the system's methods with four of ours before
@@ -371,7 +395,7 @@ class Shim:
 
     _kept: ClassVar[list[object]] = []  # SQLite keeps pointers; nothing here is ever freed
 
-    def __init__(self, disk: Disk) -> None:
+    def __init__(self, disk: Disk | None) -> None:
         self._disk = disk
         self._open: dict[int, OpenFile] = {}
         self._methods: dict[int, Methods] = {}
@@ -388,11 +412,12 @@ class Shim:
         self._kept.append(self)
 
     def register(self) -> None:
+        self._before = self._library.sqlite3_vfs_find(None)
         self._library.sqlite3_vfs_register(ctypes.byref(self._vfs), 1)
 
     def unregister(self) -> None:
         self._library.sqlite3_vfs_unregister(ctypes.byref(self._vfs))
-        self._library.sqlite3_vfs_register(self._real, 1)
+        self._library.sqlite3_vfs_register(self._before, 1)
 
     def _pointer(self, kind: Any, function: Callable[..., int]) -> int | None:
         def guarded(*arguments: Any) -> int:
@@ -413,7 +438,9 @@ class Shim:
         # behind its end.
         code = real(vfs, name, file, flags, out)
         path = os.fsdecode(ctypes.string_at(name)) if name else ""
-        if code == 0 and path and self._disk.covers(path):
+        if code == 0 and self._disk is None:
+            self._wrap(file)
+        if code == 0 and path and self._disk is not None and self._disk.covers(path):
             # The system's VFS syncs the folder of a journal it may have made
             # when it first syncs the journal (os_unix.c, UNIXFILE_DIRSYNC).
             journal = flags & OPEN_CREATE and flags & OPEN_MAIN_JOURNAL
@@ -425,11 +452,17 @@ class Shim:
         slot = ctypes.c_void_p.from_address(file)
         original = cast("int", slot.value)
         if original not in self._methods:
-            self._methods[original] = self._wrapped(Methods.from_address(original))
+            real = Methods.from_address(original)
+            ours = Methods.from_buffer_copy(real)
+            if self._disk is None:
+                ours.xSync = self._pointer(X_SYNC, lambda _file, _flags: 0)
+            else:
+                self._tell(ours, real, self._disk)
+            self._kept.append(ours)
+            self._methods[original] = ours
         slot.value = ctypes.addressof(self._methods[original])
 
-    def _wrapped(self, real: Methods) -> Methods:
-        ours = Methods.from_buffer_copy(real)
+    def _tell(self, ours: Methods, real: Methods, disk: Disk) -> None:
         close, write, truncate = X_CLOSE(real.xClose), X_WRITE(real.xWrite), X_TRUNCATE(real.xTruncate)
 
         def on_close(file: int) -> int:
@@ -437,42 +470,39 @@ class Shim:
             return int(close(file))
 
         def on_write(file: int, data: int, size: int, offset: int) -> int:
-            if self._disk.is_full():
+            if disk.is_full():
                 return FULL
             code = int(write(file, data, size, offset))
             if code == 0:
-                self._disk.do(Op("write", self._open[file].node, offset, ctypes.string_at(data, size)))
+                disk.do(Op("write", self._open[file].node, offset, ctypes.string_at(data, size)))
             return code
 
         def on_truncate(file: int, size: int) -> int:
             code = int(truncate(file, size))
             if code == 0:
-                self._disk.do(Op("truncate", self._open[file].node, size))
+                disk.do(Op("truncate", self._open[file].node, size))
             return code
 
         def on_sync(file: int, flags: int) -> int:
             del flags
+            if disk.is_full():
+                return IOERR_FSYNC
             # Not passed on: what is durable is what the record says.
-            return IOERR_FSYNC if self._disk.is_full() else self._synced(self._open[file])
+            disk.do(Op("sync", self._open[file].node))
+            folder, self._open[file].folder_to_sync = self._open[file].folder_to_sync, None
+            if folder is not None:
+                disk.do(Op("sync-folder", name=disk.name(folder)))
+            return 0
 
         ours.xClose = self._pointer(X_CLOSE, on_close)
         ours.xWrite = self._pointer(X_WRITE, on_write)
         ours.xTruncate = self._pointer(X_TRUNCATE, on_truncate)
         ours.xSync = self._pointer(X_SYNC, on_sync)
-        self._kept.append(ours)
-        return ours
-
-    def _synced(self, file: OpenFile) -> int:
-        self._disk.do(Op("sync", file.node))
-        if file.folder_to_sync is not None:
-            self._disk.do(Op("sync-folder", name=self._disk.name(file.folder_to_sync)))
-            file.folder_to_sync = None
-        return 0
 
     def _on_delete(self, vfs: int, name: bytes, sync_folder: int) -> int:
         code = int(X_DELETE(self._real.contents.xDelete)(vfs, name, sync_folder))
         path = os.fsdecode(name)
-        if code == 0 and self._disk.covers(path):
+        if code == 0 and self._disk is not None and self._disk.covers(path):
             self._disk.do(Op("unlink", name=self._disk.name(path)))
             if sync_folder:
                 self._disk.do(Op("sync-folder", name=self._disk.name(Path(path).parent)))
@@ -506,15 +536,15 @@ def _name(names: dict[str, int], op: Op) -> None:
         names[op.name] = op.node
     elif op.kind == "unlink":
         names.pop(op.name, None)
-    elif op.name in names:
-        moved = {
-            op.target + name[len(op.name) :]: node
-            for name, node in names.items()
-            if name == op.name or name.startswith(op.name + "/")
-        }
-        for name in [name for name in names if name == op.name or name.startswith(op.name + "/")]:
-            del names[name]
-        names.update(moved)
+    elif op.node:
+        # A name is of a file, not of whatever was called so: a rename that is
+        # durable before the file's first name is gives it its second.
+        names[op.target] = op.node
+        if names.get(op.name) == op.node:
+            del names[op.name]
+    else:
+        inside = [name for name in names if name == op.name or name.startswith(op.name + "/")]
+        names.update({op.target + name[len(op.name) :]: names.pop(name) for name in inside})
 
 
 def _folder(name: str) -> str:
