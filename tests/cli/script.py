@@ -74,8 +74,8 @@ class Script:
                         next(numbers)
             elif line.startswith("#") or not isinstance(step, Step):
                 parts.append(line)
-            elif line.startswith(HIDDEN):
-                step.hidden.append(line.removeprefix(HIDDEN))
+            elif line.startswith(HIDDEN) or line == HIDDEN.strip():
+                step.hidden.append(line[len(HIDDEN) :])
             elif line.startswith(TYPED) or line == TYPED.strip():
                 step.typed.append(line[len(TYPED) :])
             else:
@@ -91,7 +91,7 @@ class Script:
             lines.append(COMMAND + part.command)
             if heredoc := _HEREDOC.fullmatch(COMMAND + part.command):
                 lines += [*part.body, heredoc[1]]
-            lines += [HIDDEN + line for line in part.hidden]
+            lines += [(HIDDEN + line).rstrip() for line in part.hidden]
             lines += [(TYPED + line).rstrip() for line in part.typed]
             lines += part.expected
         return "\n".join(lines) + "\n"

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
+import os
 import resource
 import sys
 from collections import deque
@@ -101,7 +102,7 @@ class Stage:
             words_cost=CHEAP,
             step=STEP,
             counters=self.home / "counters",
-            desk=self.home / "desk",
+            desk=Path(os.environ.get("BACKCHANNEL_DESK") or self.home / "desk"),
             memory=memory,
             editor=self.editor,
             columns=lambda: 80,

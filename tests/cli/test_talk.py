@@ -61,7 +61,7 @@ def test_a_file_that_holds_no_passphrase_is_refused(stage: Stage, data: bytes, e
 
 def test_a_passphrase_file_that_is_not_there_is_told(stage: Stage) -> None:
     result = stage.run("trial", "passphrase", "--passphrase-file", "pass")
-    assert (result.code, result.err) == (3, "backchannel: error: pass: no such file or directory\n")
+    assert (result.code, result.err) == (2, "backchannel: error: there is no file pass\n")
 
 
 def test_a_passphrase_file_that_others_can_read_is_warned_of(stage: Stage) -> None:

@@ -39,7 +39,7 @@ class Entry:
 def main(argv: Sequence[str] | None = None, *, edge: Edge | None = None) -> int:
     """Run one call of the command line and return its exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    call = Call(given_edge=edge)
+    call = Call(given_edge=edge, arguments=tuple(arguments))
     # A file name that is not UTF-8 should show as a replacement, not as a fault.
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="replace")

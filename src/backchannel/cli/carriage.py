@@ -38,7 +38,7 @@ def pack(call: Call, who: str, out: Path | None, again: bool) -> None:
     With nothing to send this makes a cover pouch. Nobody can tell it from one with letters.
     """
     with open_desk(call) as desk:
-        person = find(desk, who)
+        person = find(call, desk, who)
         packed = carriage.pack(desk, person, again=again, now=call.edge.now())
         hint = f'backchannel pack "{person.name}" --again -o FILE'
         if out is None:

@@ -46,13 +46,13 @@ def card(call: Call, who: str, out: Path | None, days: int, bare: bool, copy: bo
     """
     with open_desk(call) as desk:
         if withdraw:
-            person = find(desk, who)
+            person = find(call, desk, who)
             desk.commit(introductions.withdraw(desk, person))
             call.emit({"withdrawn": person.name}, f"the card for {one_line(person.name)} is withdrawn")
             return
-        path = _out(out)
+        path = _out(out, hint=call.line("card", "--for", who, "-o", "FILE"))
         if copy:
-            person = find(desk, who)
+            person = find(call, desk, who)
             raw = introductions.waiting_card(desk, person)
             if raw is None:
                 raise NegativeError(f"no card was made for {person.name}")
@@ -90,13 +90,14 @@ def meet(
         if card is None:
             if again is None:
                 raise UsageError("a card is wanted", hint="backchannel meet --help")
-            person = find(desk, again)
+            person = find(call, desk, again)
+            path = _out(out, hint=call.line("meet", "--again", person.name, "-o", "FILE"))
             try:
                 made = introductions.make_card(desk, person.name, days=days, bare=False, again=True, now=now)
             except UnavailableError as error:
                 error.hint = f'backchannel card --for "{person.name}" --copy -o FILE'
                 raise
-            _hand_over(call, desk, made, _out(out))
+            _hand_over(call, desk, made, path)
             return
         raw = take(card)
         try:
@@ -107,16 +108,14 @@ def meet(
             raise
         if met.answer is None and out is not None:
             raise UsageError("an answering card is not answered: leave out -o", hint=call.line("meet", str(card)))
-        if met.answer is not None and out is None:
-            raise UsageError(
-                "where to? name a file for the answering card with -o", hint=call.line("meet", str(card), "-o", "FILE")
-            )
+        # Before the words are stretched, which takes a second.
+        target = _out(out, hint=call.line("meet", str(card), "-o", "FILE")) if met.answer is not None else None
         check = words.check_string(met.transcript, call.edge.words_cost)
-        if met.answer is None:
+        if met.answer is None or target is None:
             _commit(desk, met.changes, renewing=met.renewed)
         else:
             again_hint = f'backchannel card --for "{met.person.name}" --copy -o FILE'
-            leave(_out(out), met.answer, lambda: _commit(desk, met.changes, renewing=met.renewed), otherwise=again_hint)
+            leave(target, met.answer, lambda: _commit(desk, met.changes, renewing=met.renewed), otherwise=again_hint)
         _met(call, met, check, out)
 
 
@@ -131,7 +130,7 @@ def compare(call: Call, who: str, show: bool) -> None:
     them, and type what you hear. Then read yours to them (--show).
     """
     with open_desk(call) as desk:
-        person = find(desk, who)
+        person = find(call, desk, who)
         check = introductions.check_string(desk, person, call.edge.words_cost)
         names = _names(person)
         if show:
@@ -144,7 +143,12 @@ def compare(call: Call, who: str, show: bool) -> None:
         for line in names:
             call.say(line)
         heard = call.ask("the eight words you hear?")
-        desk.commit(introductions.compare(person, check, heard, now=call.edge.now()))
+        try:
+            changes = introductions.compare(person, check, heard, now=call.edge.now())
+        except NegativeError as error:
+            error.hint = f'backchannel meet --again "{person.name}" -o FILE'
+            raise
+        desk.commit(changes)
         call.emit({"who": person.name, "compared": True}, f"the same words: this is {one_line(person.name)}")
         call.hint(f'backchannel write "{person.name}"')
 
@@ -195,9 +199,9 @@ def _standing(desk: Desk, person: Person) -> str:
     return "words compared" if person.compared else "words not compared"
 
 
-def _out(out: Path | None) -> Path:
+def _out(out: Path | None, *, hint: str) -> Path:
     if out is None:
-        raise UsageError("where to? name a file with -o")
+        raise UsageError("where to? name a file with -o", hint=hint)
     return out
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 
+from backchannel.cli.faults import corrected
 from backchannel.cli.talk import Call, nearest
 from backchannel.cli.visible import one_line
 from backchannel.desk import files
@@ -34,7 +35,7 @@ def open_desk(call: Call) -> Desk:
     return Desk.open(call.desk, call.passphrase(), means=means(call))
 
 
-def find(desk: Desk, name: str) -> Person:
+def find(call: Call, desk: Desk, name: str) -> Person:
     """Find somebody by name; the error for a wrong one suggests the nearest."""
     try:
         return desk.person(name)
@@ -44,6 +45,7 @@ def find(desk: Desk, name: str) -> Person:
         meant = nearest(name, by_word)
         if meant:
             error.message += f": did you mean “{by_word[meant]}”?"
+            error.hint = corrected(call.arguments, name, by_word[meant])
         raise
 
 

@@ -26,7 +26,7 @@ from backchannel.letters import Letter, draft_of, format_draft, format_passage, 
 def list_(call: Call, who: str | None) -> None:
     """List letters and drafts."""
     with open_desk(call) as desk:
-        person = find(desk, who) if who else None
+        person = find(call, desk, who) if who else None
         names = {p.id: p.name for p in desk.people()}
         letters = [_row(call, entry, names[entry.person]) for entry in desk.entries(person)]
         drafts = [

@@ -31,6 +31,7 @@ class Call:
     """What stood on the command line around the verb, and the edge it runs on."""
 
     given_edge: Edge | None = None
+    arguments: tuple[str, ...] = ()
     given_desk: Path | None = None
     passphrase_file: Path | None = None
     json: bool = False

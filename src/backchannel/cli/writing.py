@@ -52,7 +52,7 @@ def write(call: Call, who: str | None, file: Path | None, number: int | None, en
         else:
             if who is None:
                 raise UsageError("to whom?", hint="backchannel write WHO")
-            person, source, answers = find(desk, who), file, None
+            person, source, answers = find(call, desk, who), file, None
             start = writing.blank(desk, person, date=written_day(call, call.edge.now()))
         _write(call, desk, person, source=source, start=start, enclosed=enclosed, number=number, answers=answers)
 
@@ -87,7 +87,7 @@ def send(call: Call, draft: int | None, uncompared: bool, who: str | None) -> No
     with open_desk(call) as desk:
         now = call.edge.now()
         if who is not None:
-            sent = writing.send_empty(desk, find(desk, who), uncompared=uncompared, now=now)
+            sent = writing.send_empty(desk, find(call, desk, who), uncompared=uncompared, now=now)
         else:
             stored = _chosen(desk, draft)
             sent = writing.send(desk, stored, uncompared=uncompared, date=written_day(call, now), now=now)
