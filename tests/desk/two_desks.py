@@ -259,6 +259,14 @@ def two_desks(
         yield two.meet().compare()
 
 
+@contextlib.contextmanager
+def unchanged(*sides: Side) -> Iterator[None]:
+    """Whatever happens inside leaves every body of the desks as it was, and no commit."""
+    before = [(side.bodies(), side.desk.store.commit_number) for side in sides]
+    yield
+    assert [(side.bodies(), side.desk.store.commit_number) for side in sides] == before
+
+
 def prose(text: str) -> str:
     """The text form of a letter that says *text*."""
     return f"Language: en\n\n{text}\n"

@@ -197,7 +197,10 @@ def _open(work: _Opening, envelope: bytes) -> Arrival:
 def _enter(work: _Opening, generation: int, envelope: bytes, opened: ratchet.Opened) -> Arrival:
     work.states[generation] = opened.state
     work.changes[records.KEYS, keys_name(work.person, generation)] = opened.state.encode()
-    _acknowledge(work, generation, opened.seen)
+    # Who has read another letter in the place of ours has not read ours: a
+    # frozen correspondence keeps what may have to be carried again.
+    if not opened.state.frozen:
+        _acknowledge(work, generation, opened.seen)
     number = work.number
     work.number += 1
     name = number_name(number)
@@ -220,7 +223,7 @@ def _enter(work: _Opening, generation: int, envelope: bytes, opened: ratchet.Ope
     work.changes[records.LETTERS, name] = entry.encode()
     work.changes[records.ENVELOPES, ratchet.digest(envelope)] = name
     work.changes[records.TEXTS, name] = raw
-    if letter and work.desk.number_of(letter.id) is None:
+    if letter and work.desk.store.get(records.IDS, letter.id) is None:
         # The first letter of an id keeps it: another, by whoever chose the same
         # one, must not come to stand where that is cited.
         work.changes.setdefault((records.IDS, letter.id), name)

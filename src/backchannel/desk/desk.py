@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self, TypeAlias
 
-from backchannel.errors import NegativeError, RefusedError, UsageError
+from backchannel.errors import LockedError, NegativeError, RefusedError, UsageError
 from backchannel.keys import Cost, Random
 from backchannel.letters import Letter
 from backchannel.seal import ratchet
@@ -23,7 +23,7 @@ from backchannel.seal.meeting import Register
 from backchannel.seal.state import State
 
 from . import records
-from .records import Entry, Owner, Person, PersonId, PouchNote, StoredDraft, number_name
+from .records import Entry, Owner, Person, PersonId, PouchNote, Stage, StoredDraft, number_name
 from .store import Store
 
 Changes: TypeAlias = "dict[tuple[str, bytes], bytes | None]"
@@ -60,10 +60,15 @@ class Desk:
         """Open the desk in *folder*.
 
         Raises:
-            LockedError: If it does not open.
+            LockedError: If it does not open, or was never finished.
             UnavailableError: If it is open elsewhere.
         """
-        return cls(Store.open(folder, passphrase, random=means.random, counters=means.counters), means)
+        store = Store.open(folder, passphrase, random=means.random, counters=means.counters)
+        if store.get(records.SELF, b"") is None:
+            # The owner is the first commit; power was lost before it.
+            store.close()
+            raise LockedError("the making of this desk was cut off: remove its folder, and make it again")
+        return cls(store, means)
 
     def __enter__(self) -> Self:
         return self
@@ -97,9 +102,9 @@ class Desk:
             UsageError: If there are several.
         """
         people = self.people()
-        wanted = _folded(name)
-        found = [p for p in people if _folded(p.name) == wanted] or [
-            p for p in people if wanted and wanted in _folded(p.name)
+        wanted = folded(name)
+        found = [p for p in people if folded(p.name) == wanted] or [
+            p for p in people if wanted and wanted in folded(p.name)
         ]
         if len(found) > 1:
             raise UsageError(f"“{name}” may be any of: {', '.join(p.name for p in found)}")
@@ -145,9 +150,13 @@ class Desk:
         return Letter.decode(body)
 
     def number_of(self, id_: bytes) -> int | None:
-        """The number under which this desk lists the letter *id_*."""
-        body = self.store.get(records.IDS, id_)
-        return int.from_bytes(body) if body else None
+        """The number under which this desk has the letter *id_*; None if its text is not here."""
+        name = self.store.get(records.IDS, id_)
+        if name is None:
+            return None
+        # What was destroyed stands in the list, and cannot be cited any more.
+        entry = self.entry(int.from_bytes(name))
+        return None if entry.stage is Stage.DESTROYED else entry.number
 
     def drafts(self) -> list[StoredDraft]:
         return [StoredDraft.decode(body) for _, body in self.store.items(records.DRAFTS)]
@@ -167,9 +176,13 @@ class Desk:
         return [PouchNote.decode(body) for _, body in self.store.items(records.POUCHES)]
 
     def next_number(self, room: str) -> int:
-        """The number after the highest in *room*."""
-        names = self.store.names(room)
-        return int.from_bytes(names[-1]) + 1 if names else 1
+        """The number after the highest that was ever given in *room*.
+
+        Drafts and pouches speak of letters by number: one that has left no line
+        must not lend its number to another.
+        """
+        gone = self.store.get(records.NUMBERS, room.encode()) or b""
+        return int.from_bytes(max([gone, *self.store.names(room)[-1:]])) + 1
 
     @property
     def restored(self) -> bool:
@@ -230,5 +243,6 @@ def keys_name(person: Person, generation: int) -> bytes:
     return person.id + generation.to_bytes(4)
 
 
-def _folded(name: str) -> str:
+def folded(name: str) -> str:
+    """What two names have in common that people would take for one."""
     return " ".join(name.casefold().split())

@@ -18,7 +18,7 @@ from backchannel.seal.meeting import Fate, Met, Register
 from backchannel.seal.state import Transcript
 
 from . import records
-from .desk import Changes, Desk, UnknownPersonError, keys_name
+from .desk import Changes, Desk, UnknownPersonError, folded, keys_name
 from .records import Person, PersonId
 
 DAY: Final = 86_400
@@ -100,9 +100,10 @@ def waiting_card(desk: Desk, person: Person) -> bytes | None:
 
 
 def withdraw(desk: Desk, person: Person) -> Changes:
-    """Withdraw the card that awaits *person*'s answer; somebody never met is forgotten."""
+    """Withdraw the card that awaits *person*'s answer; somebody never met nor written to is forgotten."""
     register = desk.register.withdraw(person.id)
-    forgotten: Changes = {} if person.met else {(records.PEOPLE, person.id): None}
+    known = person.met or any(draft.person == person.id for draft in desk.drafts())
+    forgotten: Changes = {} if known else {(records.PEOPLE, person.id): None}
     return _put(register) | forgotten
 
 
@@ -132,12 +133,10 @@ def compare(person: Person, check: bytes, heard: str, *, now: int) -> Changes:
 def _somebody(desk: Desk, who: str, *, again: bool) -> Person:
     if again:
         return desk.person(who)
-    if not who.strip():
-        raise UsageError("a name is wanted")
     try:
         person = desk.person(who)
     except UnknownPersonError:
-        return Person(PersonId.draw(desk.random), who.strip())
+        return _new(desk, who)
     if person.met:
         raise RefusedError(
             f"you have met {person.name} already", hint=f'backchannel meet --again "{person.name}" -o FILE'
@@ -153,14 +152,23 @@ def _from_card(desk: Desk, name: str, *, again: str | None) -> Person:
         return person
     if not name:
         raise UsageError("this card names nobody: say whose it is", hint='backchannel meet CARD --as "NAME" -o FILE')
-    known = next((p for p in desk.people() if p.name.casefold() == name.casefold()), None)
+    # Two who differ only in case or spaces could both be found by no name.
+    known = next((p for p in desk.people() if folded(p.name) == folded(name)), None)
     if known is None:
-        return Person(PersonId.draw(desk.random), name)
+        return _new(desk, name)
     if known.met:
         raise RefusedError(
             f"you have met somebody called {known.name}: renew their keys with --again, or call this one otherwise with --as",
         )
     return known
+
+
+def _new(desk: Desk, name: str) -> Person:
+    """Somebody under a name that can stand at the head of a letter: *name*, without its spare spaces."""
+    name = " ".join(name.split())
+    if not name or not cards.is_name(name):
+        raise UsageError(f"a name is wanted: at most {cards.MAX_NAME} bytes, without control characters")
+    return Person(PersonId.draw(desk.random), name)
 
 
 def _meeting(person: Person, met: Met, register: Register, *, answer: bytes | None, now: int) -> Introduced:

@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Any, ClassVar, Final, Self
 
 from backchannel.encoding import Value, decode, encode
-from backchannel.errors import MalformedError
+from backchannel.errors import MalformedError, UsageError
 from backchannel.keys import Digest, Fixed, LetterId
 from backchannel.letters import Enclosure
 from backchannel.seal.card import Terms
@@ -25,7 +25,8 @@ LETTERS: Final = "letters"  # number: an Entry
 TEXTS: Final = "texts"  # number: the letter itself, or an item that is none
 ENVELOPES: Final = "envelopes"  # digest: the number of the letter that came or went in it
 SENT: Final = "sent"  # PersonId, generation and index: the number of an own letter
-IDS: Final = "ids"  # LetterId: the number of a letter
+IDS: Final = "ids"  # LetterId: the number of the first letter that bore it
+NUMBERS: Final = "numbers"  # a room: the highest number in it that has left no line
 TRAY: Final = "tray"  # number: an envelope that may have to be carried again
 DRAFTS: Final = "drafts"  # number: a StoredDraft
 POUCHES: Final = "pouches"  # number: a PouchNote
@@ -70,7 +71,7 @@ class _Record:
         """
         try:
             return cls._of(decode(data))
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, UsageError):
             raise MalformedError(f"a record of the desk does not parse: {cls.__name__}") from None
 
     @classmethod

@@ -10,7 +10,7 @@ import mimetypes
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from backchannel.errors import NegativeError, RefusedError, UsageError
+from backchannel.errors import MalformedError, NegativeError, RefusedError, UsageError
 from backchannel.keys import LetterId, ReleaseSeed
 from backchannel.letters import (
     Draft,
@@ -77,16 +77,19 @@ def save(
     """Keep *text* as a draft to *person*: a new one, or in place of draft *number*.
 
     Names that the text leaves out are filled in, and *enclosures* that it does
-    not name are named.
+    not name are named; a file that it names no more is enclosed no more.
 
     Raises:
         MalformedError: If it is not in the text form, with the line.
         NegativeError: If there is no draft *number*.
     """
-    before = {e.name: e for e in desk.draft(number).enclosures} if number else {}
-    files = before | {enclosure.name: enclosure for enclosure in enclosures}
+    before = desk.draft(number) if number else None
+    given = {file.name: file for file in enclosures}
+    files = _files(before) | given
     parsed = parse(text)
-    draft = _completed(parsed.draft, (desk.owner.name, person.name), files=files, answers=answers)
+    # What was named before and is not now, its author has struck out.
+    added = [name for name in files if name in given or name not in _named(before)]
+    draft = _completed(parsed.draft, (desk.owner.name, person.name), added=added, answers=answers)
     missing = [name for name in draft.enclosures if name not in files]
     if missing:
         raise UsageError(f"the draft encloses “{missing[0]}”: say where it is with --enclose")
@@ -105,7 +108,8 @@ def save_raw(
     desk: Desk, person: Person, text: str, *, enclosures: Iterable[Enclosure] = (), number: int | None, now: int
 ) -> Saved:
     """Keep *text* although it is not in the text form, so that nothing typed is lost; it cannot be sent so."""
-    stored = StoredDraft(number or desk.next_number(records.DRAFTS), person.id, text, tuple(enclosures), now)
+    files = _files(desk.draft(number) if number else None) | {file.name: file for file in enclosures}
+    stored = StoredDraft(number or desk.next_number(records.DRAFTS), person.id, text, tuple(files.values()), now)
     return Saved(stored, 0, (), {(records.DRAFTS, number_name(stored.number)): stored.encode()})
 
 
@@ -176,8 +180,14 @@ def destroy(desk: Desk, entry: Entry, *, line: bool) -> Changes:
     if line:
         root = commit(desk.letter(entry)).root if entry.id and entry.stage is not Stage.RECALLED else b""
         return _without_text(replace(entry, root=root), Stage.DESTROYED)
-    changes: Changes = {(records.LETTERS, number_name(entry.number)): None}
-    if entry.id:
+    name = number_name(entry.number)
+    changes: Changes = {(records.LETTERS, name): None}
+    # Its number is not given again, and an acknowledgement finds nothing here.
+    changes[records.NUMBERS, records.LETTERS.encode()] = number_name(desk.next_number(records.LETTERS) - 1)
+    if entry.outgoing:
+        changes[records.SENT, sent_name(entry.person, entry.generation, entry.index)] = None
+    # Another letter may bear the same id, by its writer's fault or will.
+    if entry.id and desk.store.get(records.IDS, entry.id) == name:
         changes[records.IDS, entry.id] = None
     return _without_text(entry, Stage.DESTROYED) | changes
 
@@ -202,12 +212,24 @@ def words_in(texts: Iterable[Text]) -> int:
     return sum(len(p.split()) for text in texts for p in text.paragraphs)
 
 
-def _completed(draft: Draft, names: tuple[str, str], *, files: dict[str, Enclosure], answers: int | None) -> Draft:
+def _completed(draft: Draft, names: tuple[str, str], *, added: list[str], answers: int | None) -> Draft:
     head = draft.head
     head = replace(head, sender=head.sender or names[0], recipient=head.recipient or names[1])
-    named = (*draft.enclosures, *(name for name in files if name not in draft.enclosures))
+    enclosed = (*draft.enclosures, *(name for name in added if name not in draft.enclosures))
     answered = draft.answers if answers is None or answers in draft.answers else (*draft.answers, answers)
-    return replace(draft, head=head, enclosures=named, answers=answered)
+    return replace(draft, head=head, enclosures=enclosed, answers=answered)
+
+
+def _files(stored: StoredDraft | None) -> dict[str, Enclosure]:
+    return {file.name: file for file in stored.enclosures} if stored else {}
+
+
+def _named(stored: StoredDraft | None) -> tuple[str, ...]:
+    """The files that a draft names; none, as far as anybody can tell, if it is not in the text form."""
+    try:
+        return parse(stored.text).draft.enclosures if stored else ()
+    except MalformedError:
+        return ()
 
 
 def _check_may_write(desk: Desk, person: Person, *, uncompared: bool) -> None:
