@@ -10,18 +10,15 @@ and never in the package, for that reason.
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
 from backchannel.errors import MalformedError, VerificationError
+from backchannel.keys import Random
+from backchannel.seal.kem import PrivateKey, PublicKey
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-PRIVATE_SIZE: Final = 96
-PUBLIC_SIZE: Final = 1216
 ENCAPSULATION_SIZE: Final = 1120
 TAG_SIZE: Final = 16
 
@@ -32,14 +29,14 @@ NONCE: Final = bytes(12)  # a key depends on 1,120 fresh bytes, so it seals once
 class SeededKem:
     """Correct, deterministic in the bytes it is given, and NOT secure: anyone with the public key opens its boxes."""
 
-    def generate(self, random: Callable[[int], bytes]) -> tuple[bytes, bytes]:
+    def generate(self, random: Random) -> tuple[PrivateKey, PublicKey]:
         """Draw 96 bytes; return (private key, public key)."""
-        private = random(PRIVATE_SIZE)
+        private = PrivateKey.draw(random)
         return private, self.public(private)
 
-    def public(self, private: bytes) -> bytes:
+    def public(self, private: bytes) -> PublicKey:
         """Return the public key, 1,216 bytes, of *private*."""
-        return hashlib.shake_256(LABEL + private).digest(PUBLIC_SIZE)
+        return PublicKey(hashlib.shake_256(LABEL + private).digest(PublicKey.size))
 
     def check(self, public: bytes) -> None:
         """Check that *public* is a public key.
@@ -47,10 +44,10 @@ class SeededKem:
         Raises:
             MalformedError: If it has another length than a public key.
         """
-        if len(public) != PUBLIC_SIZE:
+        if len(public) != PublicKey.size:
             raise MalformedError(f"public key is {len(public)} bytes, which no public key is")
 
-    def seal(self, public: bytes, info: bytes, plaintext: bytes, random: Callable[[int], bytes]) -> bytes:
+    def seal(self, public: bytes, info: bytes, plaintext: bytes, random: Random) -> bytes:
         """Draw 1,120 bytes; return them, then *plaintext* sealed, with its 16-byte tag."""
         encapsulation = random(ENCAPSULATION_SIZE)
         return encapsulation + ChaCha20Poly1305(_key(public, encapsulation, info)).encrypt(NONCE, plaintext, None)
