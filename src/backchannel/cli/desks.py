@@ -99,7 +99,7 @@ def _report(call: Call, desk: Desk) -> dict[str, Any]:
     entries = list(desk.entries())
     return {
         "name": desk.owner.name,
-        "unread": sum(entry.stage is Stage.RECEIVED for entry in entries),
+        "unread": sum(entry.stage is Stage.RECEIVED and entry.id is not None for entry in entries),
         "tray": sum(entry.stage is Stage.TRAY for entry in entries),
         "drafts": len(desk.store.names(records.DRAFTS)),
         "restored": desk.restored,

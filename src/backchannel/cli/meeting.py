@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from backchannel import encoding
 from backchannel.cli.opening import day, find, leave, open_desk, take
 from backchannel.cli.talk import Call
 from backchannel.cli.typeset import table
@@ -15,7 +16,7 @@ from backchannel.cli.visible import one_line
 from backchannel.desk import introductions
 from backchannel.desk.desk import Changes, Desk
 from backchannel.desk.records import Person
-from backchannel.errors import NegativeError, RefusedError, UnavailableError, UsageError
+from backchannel.errors import MalformedError, NegativeError, RefusedError, UnavailableError, UsageError
 from backchannel.seal import words
 
 DAYS = click.option(
@@ -55,7 +56,7 @@ def card(call: Call, who: str, out: Path | None, days: int, bare: bool, copy: bo
             person = find(call, desk, who)
             raw = introductions.waiting_card(desk, person)
             if raw is None:
-                raise NegativeError(f"no card was made for {person.name}")
+                raise NegativeError(f"no card for {person.name} is to be handed over")
             leave(path, raw, lambda: None, otherwise="")
             text = f"the card for {one_line(person.name)} again: {one_line(str(path))}"
             call.emit({"card": str(path), "for": person.name}, text)
@@ -99,7 +100,7 @@ def meet(
                 raise
             _hand_over(call, desk, made, path)
             return
-        raw = take(card)
+        raw = _card(card)
         try:
             met = introductions.meet(desk, raw, alias=alias, again=again, to_me=for_me, days=days, now=now)
         except RefusedError as error:
@@ -197,6 +198,15 @@ def _standing(desk: Desk, person: Person) -> str:
     if desk.keys(person).frozen:
         return "frozen"
     return "words compared" if person.compared else "words not compared"
+
+
+def _card(path: Path) -> bytes:
+    raw = take(path)
+    try:
+        encoding.decode(raw)
+    except MalformedError:
+        raise MalformedError("this is not a card, or it was cut short or altered") from None
+    return raw
 
 
 def _out(out: Path | None, *, hint: str) -> Path:

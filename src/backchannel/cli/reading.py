@@ -11,7 +11,7 @@ from backchannel.cli import typeset
 from backchannel.cli.opening import day, find, open_desk
 from backchannel.cli.talk import Call
 from backchannel.cli.verb import pass_call, verb
-from backchannel.cli.visible import harmless
+from backchannel.cli.visible import harmless, one_line
 from backchannel.desk import records
 from backchannel.desk.desk import Desk
 from backchannel.desk.records import Entry, Stage, StoredDraft, number_name
@@ -78,6 +78,8 @@ def read(call: Call, number: int, beside: bool, as_text: bool, draft: bool, save
             call.emit({"draft": stored.number, "text": stored.text}, _plain(stored.text))
             return
         entry = desk.entry(number)
+        if entry.id is None and entry.stage is not Stage.DESTROYED:
+            raise NegativeError(_without_text(entry))
         letter = desk.letter(entry)
         if save is not None:
             _save(call, letter, save)
@@ -100,8 +102,15 @@ def _row(call: Call, entry: Entry, name: str) -> dict[str, Any]:
         "who": name,
         "dated": entry.dated if entry.id else f"({entry.kind})",
         "words": entry.words,
-        "stage": "unread" if entry.stage is Stage.RECEIVED else entry.stage.value,
+        # What says nothing is not waiting to be read.
+        "stage": "unread" if entry.stage is Stage.RECEIVED and entry.id else entry.stage.value,
     }
+
+
+def _without_text(entry: Entry) -> str:
+    if entry.kind == "empty":
+        return f"letter {entry.number} is an empty one: it says nothing"
+    return f"letter {entry.number} is of a kind that this version cannot show: {one_line(entry.kind)}"
 
 
 def _words(draft: StoredDraft) -> int | None:

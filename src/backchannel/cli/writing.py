@@ -187,13 +187,15 @@ def _alike(one: str, other: str) -> bool:
 
 
 def _read(source: Path | None, start: str) -> str:
-    """The text of a file or of standard input; prose without a header is given one."""
+    """The text of a file or of standard input; prose without a header is given that of *start*."""
     raw = sys.stdin.buffer.read() if source is None or str(source) == "-" else take(source)
     try:
         text = raw.decode()
     except UnicodeDecodeError:
         raise MalformedError("this is not text in UTF-8") from None
-    return text if has_header(text) else start + text
+    # The header alone: what a draft said before is replaced, not continued.
+    header, _, _ = start.partition("\n\n")
+    return text if has_header(text) else f"{header}\n\n{text}"
 
 
 def _enclosure(path: Path) -> Enclosure:

@@ -204,7 +204,7 @@ def _enter(work: _Opening, generation: int, envelope: bytes, opened: ratchet.Ope
     number = work.number
     work.number += 1
     name = number_name(number)
-    item, raw = _item(opened.item)
+    item = _item(opened.item)
     letter = item if isinstance(item, Letter) else None
     entry = Entry(
         number=number,
@@ -222,7 +222,9 @@ def _enter(work: _Opening, generation: int, envelope: bytes, opened: ratchet.Ope
     )
     work.changes[records.LETTERS, name] = entry.encode()
     work.changes[records.ENVELOPES, ratchet.digest(envelope)] = name
-    work.changes[records.TEXTS, name] = raw
+    # As it came, compressed: all of a pouch is in memory here until the commit,
+    # and what a writer pays a kilobyte for may expand to forty megabytes.
+    work.changes[records.TEXTS, name] = opened.item
     if letter and work.desk.store.get(records.IDS, letter.id) is None:
         # The first letter of an id keeps it: another, by whoever chose the same
         # one, must not come to stand where that is cited.
@@ -231,20 +233,13 @@ def _enter(work: _Opening, generation: int, envelope: bytes, opened: ratchet.Ope
     return Arrival(Outcome.OPENED if shown else Outcome.UNREADABLE, number)
 
 
-def _item(packed: bytes) -> tuple[Letter | Empty | Unknown, bytes]:
-    """What an envelope held, and the bytes to keep of it: nothing that was opened is thrown away."""
+def _item(packed: bytes) -> Letter | Empty | Unknown:
+    """What an envelope held."""
     try:
-        item = unpack_item(packed)
+        return unpack_item(packed)
     except MalformedError:
         # Its writer's fault, and it is authentic: the keys go on, the bytes are kept.
-        return Unknown("malformed", packed), packed
-    match item:
-        case Letter():
-            return item, item.encode()
-        case Unknown():
-            return item, item.payload
-        case Empty():
-            return item, b""
+        return Unknown("malformed", packed)
 
 
 def _acknowledge(work: _Opening, generation: int, seen: int) -> None:

@@ -16,7 +16,7 @@ from typing import Final, Self, TypeAlias
 
 from backchannel.errors import LockedError, NegativeError, RefusedError, UsageError
 from backchannel.keys import Cost, Random
-from backchannel.letters import Letter
+from backchannel.letters import Letter, unpack
 from backchannel.seal import ratchet
 from backchannel.seal.kem import Kem
 from backchannel.seal.meeting import Register
@@ -142,12 +142,16 @@ class Desk:
         """The letter itself.
 
         Raises:
-            NegativeError: If its text is not, or no longer, here.
+            NegativeError: If it has none, or its text is no longer here.
         """
+        if entry.id is None:
+            raise NegativeError(f"letter {entry.number} has no text: it is of the kind “{entry.kind}”")
         body = self.store.get(records.TEXTS, number_name(entry.number))
-        if body is None or entry.id is None:
+        if body is None:
             raise NegativeError(f"letter {entry.number} has no text here: it was {entry.stage}")
-        return Letter.decode(body)
+        letter = unpack(body)
+        assert isinstance(letter, Letter)  # an entry has an id only for one
+        return letter
 
     def number_of(self, id_: bytes) -> int | None:
         """The number under which this desk has the letter *id_*; None if its text is not here."""

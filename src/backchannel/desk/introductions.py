@@ -56,8 +56,7 @@ def make_card(desk: Desk, who: str, *, days: int, bare: bool, again: bool, now: 
     person = _somebody(desk, who, again=again)
     expires = now + days * DAY
     terms = Terms("", "", expires) if bare else Terms(desk.owner.name, person.name, expires)
-    register = desk.register.lapse(now)
-    register, card = register.issue(person.id, terms, kem=desk.kem, random=desk.random)
+    register, card = _register(desk, now).issue(person.id, terms, kem=desk.kem, random=desk.random)
     return Made(person, card, expires, _put(register) | _put_person(person))
 
 
@@ -82,7 +81,7 @@ def meet(
     desk.register.check_first(card, to_me=to_me, reader=owner, kem=desk.kem, now=now)
     person = _from_card(desk, alias or read.terms.holder, again=again)
     terms = Terms(owner, read.terms.holder or person.name, now + days * DAY)
-    register, answer, met = desk.register.lapse(now).answer(
+    register, answer, met = _register(desk, now).answer(
         card, person.id, terms, to_me=to_me, kem=desk.kem, random=desk.random, now=now
     )
     return _meeting(person, met, register, answer=answer, now=now)
@@ -128,6 +127,11 @@ def compare(person: Person, check: bytes, heard: str, *, now: int) -> Changes:
     if not words.heard_right(check, heard):
         raise NegativeError("the words differ: do not write, somebody may stand between you; meet anew by another way")
     return _put_person(replace(person, compared=now))
+
+
+def _register(desk: Desk, now: int) -> Register:
+    """What a new card is entered in: without the keys of cards whose time is over."""
+    return desk.register.withdraw_all() if desk.restored else desk.register.lapse(now)
 
 
 def _somebody(desk: Desk, who: str, *, again: bool) -> Person:

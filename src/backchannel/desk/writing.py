@@ -125,9 +125,6 @@ def send(desk: Desk, stored: StoredDraft, *, uncompared: bool, date: str, now: i
     _check_may_write(desk, person, uncompared=uncompared)
     letter = _letter(desk, stored, date)
     sent = _seal(desk, person, letter, now=now)
-    name = number_name(sent.entry.number)
-    sent.changes[records.TEXTS, name] = letter.encode()
-    sent.changes[records.IDS, letter.id] = name
     sent.changes[records.DRAFTS, number_name(stored.number)] = None
     return sent
 
@@ -247,9 +244,9 @@ def _check_may_write(desk: Desk, person: Person, *, uncompared: bool) -> None:
 
 
 def _seal(desk: Desk, person: Person, item: Letter | Empty, *, now: int) -> Sent:
-    before = desk.keys(person)
+    before, packed = desk.keys(person), pack(item)
     try:
-        state, envelope = ratchet.write(before, pack(item), kem=desk.kem, random=desk.random, now=now)
+        state, envelope = ratchet.write(before, packed, kem=desk.kem, random=desk.random, now=now)
     except (FrozenError, UnansweredError) as error:
         error.hint = f'backchannel meet --again "{person.name}" -o FILE'
         raise
@@ -276,6 +273,8 @@ def _seal(desk: Desk, person: Person, item: Letter | Empty, *, now: int) -> Sent
         (records.ENVELOPES, ratchet.digest(envelope)): name,
         (records.SENT, sent_name(person.id, entry.generation, entry.index)): name,
     }
+    if letter:
+        changes |= {(records.TEXTS, name): packed, (records.IDS, letter.id): name}
     if state.turn != before.turn and state.tx:
         # A new turn has a new key, and a card that bears it would be this desk's own.
         changes[records.CARDS, b""] = desk.register.with_key(state.tx.opening.public).encode()

@@ -180,6 +180,13 @@ class Register:
                 register = register._end(name, Spent(Fate.EXPIRED, waiting.person))
         return register
 
+    def withdraw_all(self) -> Register:
+        """The register of an old copy of a desk: what awaits an answer may have had it at the newer one."""
+        register = self
+        for name, waiting in self.waiting.items():
+            register = register._end(name, Spent(Fate.WITHDRAWN, waiting.person))
+        return register
+
     def card_for(self, person: bytes) -> Digest | None:
         """The name of the first card that awaits *person*'s answer."""
         return next((name for name, card in self.waiting.items() if card.person == person), None)
