@@ -191,6 +191,7 @@ def test_a_line_has_a_backslash_exactly_when_it_would_be_misread(content: str, l
         ("한국어\n한국어\n", (Paragraph("한국어 한국어"),)),
         ("😀\n😀\n", (Paragraph("😀 😀"),)),
         ("か\n\u3099\n", (Paragraph("が"),)),
+        ("ﾊﾝ\nｶｸ\n１２\n３\n", (Paragraph("ﾊﾝｶｸ１２３"),)),
         ("a\n\\\nb\n", (Paragraph("a b"),)),
         ("\\\nb\n", (Paragraph("b"),)),
     ],
@@ -222,6 +223,17 @@ def test_what_an_editor_made_of_it_is_read_and_said(body: str, blocks: tuple[Blo
 )  # fmt: skip
 def test_each_change_is_named(text: str, changes: tuple[str, ...]) -> None:
     assert parse(text).changes == changes
+
+
+@pytest.mark.parametrize("field", ["From", "To", "Date", "Place", "Signed", "Signature", "Caveat", "Language", "Role"])
+def test_a_field_that_has_one_value_stands_once(field: str) -> None:
+    with pytest.raises(MalformedError, match=f"line 2: {field} stands here a second time"):
+        parse(f"{field}:\n{field}:\n")
+
+
+@pytest.mark.parametrize("field", ["Answers: 1", "Cites: 1:1", "Encloses: a", "Salutation: a", "Close: a"])
+def test_a_field_that_has_several_may_stand_again(field: str) -> None:
+    parse(f"{field}\n{field}\n")
 
 
 def test_fields_are_read_however_they_are_set() -> None:
