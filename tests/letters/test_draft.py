@@ -191,7 +191,7 @@ def test_a_line_has_a_backslash_exactly_when_it_would_be_misread(content: str, l
         ("한국어\n한국어\n", (Paragraph("한국어 한국어"),)),
         ("😀\n😀\n", (Paragraph("😀 😀"),)),
         ("か\n\u3099\n", (Paragraph("が"),)),
-        ("ﾊﾝ\nｶｸ\n１２\n３\n", (Paragraph("ﾊﾝｶｸ１２３"),)),
+        ("ﾊﾝ\nｶｸ\n\uff11\uff12\n\uff13\n", (Paragraph("ﾊﾝｶｸ\uff11\uff12\uff13"),)),
         ("a\n\\\nb\n", (Paragraph("a b"),)),
         ("\\\nb\n", (Paragraph("b"),)),
     ],
