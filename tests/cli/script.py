@@ -211,6 +211,10 @@ def _absent(_: Stage, words: list[str], __: str) -> list[str]:
     return [f"! {word}: exists" for word in words if Path(word).exists()]
 
 
+def _empty(_: Stage, words: list[str], __: str) -> list[str]:
+    return [f"! {path}: left behind" for word in words for path in sorted(Path(word).rglob("*"))]
+
+
 def _cp(_: Stage, words: list[str], __: str) -> list[str]:
     source, target = map(Path, words)
     if source.is_dir():
@@ -305,6 +309,7 @@ COMMANDS: dict[str, Callable[[Stage, list[str], str], list[str]]] = {
     "cat": _cat,  # cat FILE
     "exists": _exists,  # exists PATH...
     "absent": _absent,  # absent PATH...
+    "empty": _empty,  # empty FOLDER...: nothing lies in it
     "cp": _cp,  # cp FROM TO, folders too
     "mv": _mv,  # mv FROM TO
     "rm": _rm,  # rm PATH..., folders too

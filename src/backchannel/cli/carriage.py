@@ -95,8 +95,9 @@ def inspect(call: Call, file: Path, stranger: bool) -> None:
     # A desk that was named and is not there is a mistake; no desk at all is none.
     if not stranger and (call.given_desk or call.desk.exists()):
         with open_desk(call) as desk:
-            seen["this desk"] = _by_desk(call, desk, raw)
-    call.emit(seen, typeset.table([[key, value] for key, value in seen.items()], ["", ""], None))
+            seen["this_desk"] = _by_desk(call, desk, raw)
+    shown = [[key.replace("_", " "), in_bytes(value) if key == "size" else value] for key, value in seen.items()]
+    call.emit(seen, typeset.table(shown, ["", ""], None))
 
 
 def _not_own(desk: Desk, raw: bytes) -> None:
@@ -144,7 +145,7 @@ def _as_json(opened: carriage.Unpacked) -> dict[str, Any]:
 
 
 def _stranger(call: Call, raw: bytes) -> dict[str, Any]:
-    seen: dict[str, Any] = {"size": in_bytes(len(raw))}
+    seen: dict[str, Any] = {"size": len(raw)}
     if (card := _card(call, raw)) is not None:
         if isinstance(card, Answer):
             return seen | {"kind": "an answering card", "answers": card.first.hex()[:16]}
@@ -157,8 +158,8 @@ def _stranger(call: Call, raw: bytes) -> dict[str, Any]:
         kept = len(zlib.compress(raw, 9)) / len(raw)
         return seen | {
             "kind": "random bytes, of a size that pouches have",
-            "compresses to": f"{kept:.1%}",
-            "seal number": pouches.seal_number(raw),
+            "compresses_to": f"{kept:.1%}",
+            "seal_number": pouches.seal_number(raw),
         }
     except MalformedError:
         return seen | {"kind": "neither a card nor a pouch"}

@@ -63,6 +63,7 @@ def status(call: Call) -> None:
     """Say how the desk stands."""
     with open_desk(call) as desk:
         report = _report(call, desk)
+        hints = report.pop("hints")
         lines = [f"desk of {one_line(desk.owner.name)}, since {written_day(call, desk.owner.made)}"]
         lines += [
             _count(report["unread"], "letter unread", "letters unread"),
@@ -70,9 +71,8 @@ def status(call: Call) -> None:
             _count(report["drafts"], "draft", "drafts"),
         ]
         call.emit(report, "\n".join([*lines, *(f"- {notice['text']}" for notice in report["notices"])]))
-        for hint in [*_waiting(desk, report), *(notice["hint"] for notice in report["notices"])]:
-            if hint:
-                call.hint(hint)
+        for hint in hints:
+            call.hint(hint)
 
 
 @verb("destroy")
@@ -97,20 +97,28 @@ def destroy(call: Call, number: int, no_line: bool, yes: bool) -> None:
 
 def _report(call: Call, desk: Desk) -> dict[str, Any]:
     entries = list(desk.entries())
-    return {
+    report: dict[str, Any] = {
         "name": desk.owner.name,
         "unread": sum(entry.stage is Stage.RECEIVED and entry.id is not None for entry in entries),
         "tray": sum(entry.stage is Stage.TRAY for entry in entries),
         "drafts": len(desk.store.names(records.DRAFTS)),
         "restored": desk.restored,
-        "notices": [{"text": text, "hint": hint} for text, hint in _notices(call, desk)],
     }
+    notices = _notices(call, desk)
+    report["notices"] = [{"text": text, "hint": call.runnable(hint or None)} for text, hint in notices]
+    report["hints"] = [*_waiting(desk, report), *(hint for _, hint in notices if hint)]
+    return report
 
 
 def _notices(call: Call, desk: Desk) -> list[tuple[str, str]]:
     notices: list[tuple[str, str]] = []
     if desk.restored and desk.store.counter_missing:
-        notices.append(("this desk was not used here before: it reads and does not write", "backchannel init --moved"))
+        notices.append(
+            (
+                "this desk was not used here before: it reads and does not write; if it was moved, and no other copy is used, say so",
+                "backchannel init --moved",
+            )
+        )
     elif desk.restored:
         text = "this desk is an old copy: it reads and does not write; use the newest, or meet each anew"
         notices.append((text, "backchannel meet --again WHO -o FILE"))

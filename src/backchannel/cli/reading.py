@@ -159,7 +159,9 @@ def _save(call: Call, letter: Letter, name: str) -> None:
         raise NegativeError(f"no enclosure of that name: there is {names}")
     # A letter's file names are plain ones (docs/spec/letter.md), so this stays in this folder.
     files.stage(Path(found.name), found.data).publish()
-    call.emit({"saved": found.name, "size": len(found.data)}, f"{found.name}: {typeset.in_bytes(len(found.data))}")
+    call.emit(
+        {"saved": found.name, "size": len(found.data)}, f"saved {found.name}, {typeset.in_bytes(len(found.data))}"
+    )
 
 
 def _plain(text: str) -> str:

@@ -173,8 +173,10 @@ def _saved(call: Call, person: Person, saved: Saved) -> None:
         {"draft": number, "to": person.name, "words": saved.words, "normalised": list(saved.normalised)},
         f"draft {number} to {one_line(person.name)}: {saved.words:,} words",
     )
-    if saved.normalised:
-        call.say(f"set in the form of a letter: {', '.join(saved.normalised)}")
+    # Blank lines and the order of fields are nobody's words: no talk of those.
+    changes = [change for change in saved.normalised if change != "layout"]
+    if changes:
+        call.say(f"set in the form of a letter: {', '.join(changes)}")
     addressed = parse(saved.draft.text).draft.head.recipient
     if not _alike(addressed, person.name):
         call.warn(f"it is addressed to {one_line(addressed)}, and goes to {one_line(person.name)}")
@@ -193,6 +195,8 @@ def _read(source: Path | None, start: str) -> str:
         text = raw.decode()
     except UnicodeDecodeError:
         raise MalformedError("this is not text in UTF-8") from None
+    if not text.strip():
+        raise UsageError("nothing was written")
     # The header alone: what a draft said before is replaced, not continued.
     header, _, _ = start.partition("\n\n")
     return text if has_header(text) else f"{header}\n\n{text}"
