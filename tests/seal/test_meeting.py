@@ -421,6 +421,20 @@ def test_withdrawing_and_lapsing_take_one_card_and_leave_the_others(ada: Desk) -
     assert [waiting.person for waiting in ada.register.waiting.values()] == [b"Cora"]
 
 
+def test_an_old_copy_of_a_desk_withdraws_every_card_that_awaits_an_answer(ada: Desk, ben: Desk) -> None:
+    answer = ben.answer(ada.issue("Ben"))
+    ada.issue("Cora")
+    keys = ada.register.keys_made
+    ada.register = ada.register.withdraw_all()
+    assert not ada.register.waiting
+    assert {spent.fate for spent in ada.register.spent.values()} == {Fate.WITHDRAWN}
+    assert {spent.person for spent in ada.register.spent.values()} == {b"Ben", b"Cora"}
+    assert ada.register.keys_made == keys
+    for secret in ada.drawn:
+        assert secret not in ada.register.encode()
+    assert refusal(ada, lambda: ada.complete(answer)).message == "this answers a card that was withdrawn"
+
+
 def test_the_same_two_can_meet_again_and_get_other_keys(ada: Desk, ben: Desk) -> None:
     meet(ada, ben)
     meet(ben, ada)
