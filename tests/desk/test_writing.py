@@ -150,7 +150,7 @@ def test_an_empty_letter_says_nothing_and_renews_the_keys(tmp_path: Path) -> Non
         (number,) = mikhail.receive(anna.pack())
         assert mikhail.desk.entry(number).kind == "empty"
         for side, which in ((anna, entry.number), (mikhail, number)):
-            with pytest.raises(NegativeError, match="has no text here"):
+            with pytest.raises(NegativeError, match=rf"^letter {which} has no text: it is of the kind “empty”$"):
                 side.text(which)
 
 

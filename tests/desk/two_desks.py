@@ -53,7 +53,7 @@ class Side:
     kem: Kem = field(default_factory=XWing)
     random: Random = os.urandom
     step: int = STEP
-    place: str = ""  # of its folder and its counters, if not as its owner is called
+    place: str = ""  # its folder, if that is not called as its owner is
     _desk: Desk | None = None
 
     @property
@@ -62,7 +62,7 @@ class Side:
 
     @property
     def counters(self) -> Path:
-        return self.folder.with_name(f"{self.folder.name}-counters")
+        return self.root / "counters"
 
     @property
     def means(self) -> Means:
