@@ -287,7 +287,7 @@ def _env(stage: Stage, words: list[str], _: str) -> list[str]:
 
 
 def _editor(stage: Stage, words: list[str], _: str) -> list[str]:
-    stage.editor = shlex.join(words) or None
+    stage.editor = None if not words else "" if words == ["none"] else shlex.join(words)
     return []
 
 
@@ -320,6 +320,6 @@ COMMANDS: dict[str, Callable[[Stage, list[str], str], list[str]]] = {
     "passphrase": _passphrase,  # passphrase WORDS...: what is typed, unseen, wherever one is asked for
     "met": _met,  # met DESK DESK [uncompared]: two desks that have met
     "env": _env,  # env NAME=VALUE, or NAME= for none
-    "editor": _editor,  # editor COMMAND...: from now on somebody sits at the terminal, and has it; none: nobody
+    "editor": _editor,  # editor COMMAND..., or none: somebody sits at the terminal, with that editor; alone: nobody does
     "limit": _limit,  # limit SIZE: the disk takes no file larger than this; no size: it does
 }

@@ -104,7 +104,7 @@ class Stage:
             counters=self.home / "counters",
             desk=Path(os.environ.get("BACKCHANNEL_DESK") or self.home / "desk"),
             memory=memory,
-            editor=self.editor,
+            editor=self.editor or None,
             columns=lambda: 80,
             hidden=self._hidden,
         )

@@ -69,7 +69,11 @@ def pack(call: Call, who: str, out: Path | None, again: bool) -> None:
 @click.argument("file", type=FILE)
 @pass_call
 def unpack(call: Call, file: Path) -> None:
-    """Open a pouch that a courier brought."""
+    """Open a pouch that a courier brought.
+
+    Opened twice it does no harm: letters that are here already are known. Behind
+    a broken seal, what still opens is kept.
+    """
     with open_desk(call) as desk:
         raw = take(file)
         _not_own(desk, raw)
@@ -89,7 +93,10 @@ def unpack(call: Call, file: Path) -> None:
 @click.option("--stranger", is_flag=True, help="Only what anybody can see: no desk is opened.")
 @pass_call
 def inspect(call: Call, file: Path, stranger: bool) -> None:
-    """Show what a stranger can see of a file, and what this desk sees."""
+    """Show what a stranger can see of a file, and what this desk sees.
+
+    Nothing changes by it, here or elsewhere.
+    """
     raw = take(file)
     seen = _stranger(call, raw)
     # A desk that was named and is not there is a mistake; no desk at all is none.

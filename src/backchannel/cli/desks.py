@@ -29,7 +29,8 @@ QUIET_SECONDS = 30 * 86_400  # after that a desk offers an empty letter, which e
 def init(call: Call, name: str | None, spelled: bool, moved: bool) -> None:
     """Make a desk.
 
-    It is one folder, encrypted; without its passphrase nobody opens it, you included.
+    It is one folder, encrypted; without its passphrase nobody opens it, you
+    included. A passphrase is asked for, or taken from --passphrase-file.
     """
     if moved:
         with open_desk(call) as desk:
@@ -60,7 +61,10 @@ def init(call: Call, name: str | None, spelled: bool, moved: bool) -> None:
 @verb("status")
 @pass_call
 def status(call: Call) -> None:
-    """Say how the desk stands."""
+    """Say how the desk stands.
+
+    What is unread, what waits, and what to do next.
+    """
     with open_desk(call) as desk:
         report = _report(call, desk)
         hints = report.pop("hints")

@@ -24,8 +24,7 @@ DAYS = click.option(
     type=click.IntRange(1, 3650),
     metavar="N",
     default=30,
-    show_default="30",
-    help="Days that the card made is good for.",
+    help="Days that the card made is good for: 30, or N of 1 to 3650.",
 )
 OUT = click.option(
     "-o", "out", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Where to write the card made."
@@ -44,6 +43,7 @@ def card(call: Call, who: str, out: Path | None, days: int, bare: bool, copy: bo
     """Make a card to hand to somebody.
 
     A card is good for one answer. Hand it over yourself, or by somebody you trust.
+    WHO is the name that is to stand on it, and that letters will go to.
     """
     with open_desk(call) as desk:
         if withdraw:
@@ -157,7 +157,10 @@ def compare(call: Call, who: str, show: bool) -> None:
 @verb("people")
 @pass_call
 def people(call: Call) -> None:
-    """List whom this desk has met."""
+    """List whom this desk has met.
+
+    And whom a card was made for. A name is found by any part that only one has.
+    """
     with open_desk(call) as desk:
         rows: list[dict[str, Any]] = []
         for person in desk.people():

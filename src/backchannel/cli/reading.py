@@ -11,7 +11,7 @@ from backchannel.cli import typeset
 from backchannel.cli.opening import day, find, open_desk
 from backchannel.cli.talk import Call
 from backchannel.cli.verb import pass_call, verb
-from backchannel.cli.visible import harmless, one_line
+from backchannel.cli.visible import harmless
 from backchannel.desk import records
 from backchannel.desk.desk import Desk
 from backchannel.desk.records import Entry, Stage, StoredDraft, number_name
@@ -24,7 +24,11 @@ from backchannel.letters import Letter, draft_of, format_draft, format_passage, 
 @click.argument("who", required=False)
 @pass_call
 def list_(call: Call, who: str | None) -> None:
-    """List letters and drafts."""
+    """List letters and drafts.
+
+    All, or those to and from WHO. Letters are numbered by each desk for itself:
+    the other side has other numbers for the same letters.
+    """
     with open_desk(call) as desk:
         person = find(call, desk, who) if who else None
         names = {p.id: p.name for p in desk.people()}
@@ -71,15 +75,17 @@ def list_(call: Call, who: str | None) -> None:
 @click.option("--save", metavar="NAME", help="Write the enclosure NAME to a file of that name here.")
 @pass_call
 def read(call: Call, number: int, beside: bool, as_text: bool, draft: bool, save: str | None) -> None:
-    """Show a letter as a letter."""
+    """Show a letter as a letter.
+
+    Its paragraphs are numbered as they are cited: "Cites: 3:1-2" in a draft
+    cites the first two of letter 3.
+    """
     with open_desk(call) as desk:
         if draft:
             stored = desk.draft(number)
             call.emit({"draft": stored.number, "text": stored.text}, _plain(stored.text))
             return
         entry = desk.entry(number)
-        if entry.id is None and entry.stage is not Stage.DESTROYED:
-            raise NegativeError(_without_text(entry))
         letter = desk.letter(entry)
         if save is not None:
             _save(call, letter, save)
@@ -105,12 +111,6 @@ def _row(call: Call, entry: Entry, name: str) -> dict[str, Any]:
         # What says nothing is not waiting to be read.
         "stage": "unread" if entry.stage is Stage.RECEIVED and entry.id else entry.stage.value,
     }
-
-
-def _without_text(entry: Entry) -> str:
-    if entry.kind == "empty":
-        return f"letter {entry.number} is an empty one: it says nothing"
-    return f"letter {entry.number} is of a kind that this version cannot show: {one_line(entry.kind)}"
 
 
 def _words(draft: StoredDraft) -> int | None:

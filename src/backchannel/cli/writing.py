@@ -41,7 +41,8 @@ def write(call: Call, who: str | None, file: Path | None, number: int | None, en
     """Write a draft.
 
     From FILE, from standard input (-), or in your editor, on a file in memory.
-    The draft is kept in the desk; send seals it.
+    Plain text will do; it may begin with fields (Salutation: Dear Anna,), as
+    read --text shows them. The draft is kept in the desk; send seals it.
     """
     with open_desk(call) as desk:
         if number is not None:
@@ -82,7 +83,8 @@ def reply(call: Call, letter: int, file: Path | None, enclosed: tuple[Path, ...]
 def send(call: Call, draft: int | None, uncompared: bool, who: str | None) -> None:
     """Seal a draft and lay it in the tray.
 
-    It is sealed once and stays in the tray until a pouch takes it.
+    Without DRAFT, the only one there is. It is sealed once, and stays in the tray
+    until a pouch takes it.
     """
     with open_desk(call) as desk:
         now = call.edge.now()
