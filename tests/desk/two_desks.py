@@ -26,6 +26,7 @@ from backchannel.seal import words
 from backchannel.seal.kem import Kem, XWing
 from backchannel.seal.state import State
 from tests.desk.small import COST, PASSPHRASE, STEP
+from tests.simulation.crash import unsynced
 
 ANNA: Final = "Anna Reuter"
 MIKHAIL: Final = "Mikhail Orlov"
@@ -233,7 +234,11 @@ def side(root: Path, name: str = ANNA, peer: str = MIKHAIL, **arguments: object)
 def strangers(
     root: Path, *, first: str = ANNA, kem: Kem | None = None, random: Random = os.urandom, step: int = STEP
 ) -> Iterator[Two]:
-    """Two desks that have not met."""
+    """Two desks that have not met.
+
+    Nothing in them waits for a disk: what is durable when is shown where power
+    is lost (test_crash_letters.py).
+    """
     clock = Clock()
     second = MIKHAIL if first == ANNA else ANNA
     kem = kem or XWing()
@@ -242,12 +247,13 @@ def strangers(
         Side(root, second, first, clock, kem=kem, random=random, step=step),
         clock,
     )
-    try:
-        for each in two:
-            each.create()
-        yield two
-    finally:
-        two.close()
+    with unsynced():
+        try:
+            for each in two:
+                each.create()
+            yield two
+        finally:
+            two.close()
 
 
 @contextlib.contextmanager
