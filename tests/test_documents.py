@@ -22,23 +22,18 @@ _TEST = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
 _MAKE = re.compile(r"`make ([a-z-]+)`")
 
 
-@pytest.fixture
-def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stage:
-    return furnish(tmp_path, monkeypatch, seed="readme")
-
-
-def test_the_commands_of_the_readme_run_and_say_what_it_says(stage: Stage) -> None:
+def test_the_commands_of_the_readme_run_and_say_what_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    furnish(tmp_path, monkeypatch, seed="readme")
+    people = {who: Stage(tmp_path / who, seed=who) for who in ("anna", "mikhail")}
     Path("letter.txt").write_text("A letter of a few words.\n")
-    stage.run("--desk", "mikhail", "init", "--name", "Mikhail Orlov", hidden=["of his own", "of his own"])
+    people["mikhail"].run("init", "--name", "Mikhail Orlov", hidden=["of his own"] * 2)
     words = ""
     for who, command, expected in _console(README):
-        arguments = ["--desk", who, *shlex.split(command)[1:]]
-        hidden = ["secret"] if who == "anna" else ["of his own"]
-        hidden = hidden * 2 if "init" in arguments else hidden
-        result = stage.run(*arguments, hidden=hidden, stdin=words if "compare" in arguments else "")
+        arguments = shlex.split(command)[1:]
+        hidden = ["of his own" if who == "mikhail" else "secret"] * (2 if "init" in arguments else 1)
+        result = people[who].run(*arguments, hidden=hidden, stdin=words if "compare" in arguments else "")
         assert result.code == 0, result.err
-        pattern = _pattern(expected, words)
-        match = re.fullmatch(pattern, result.out.rstrip("\n"), re.DOTALL)
+        match = re.fullmatch(_pattern(expected, words), result.out.rstrip("\n"), re.DOTALL)
         assert match, f"{command}\n{result.out}"
         words = match.groupdict().get("words") or words
 
