@@ -80,7 +80,8 @@ def hints() -> list[str]:
 
 def parse(words: list[str]) -> None:
     """Parse a command line as far as a call does before its verb begins."""
-    with _GROUP.make_context("backchannel", words, obj=Call()) as ctx:
+    # The help option of a verb is made once, for whoever is first.
+    with _GROUP.make_context("backchannel", words, obj=Call(), help_option_names=["-h", "--help"]) as ctx:
         ctx.meta[_ARGUMENTS] = words
         name, verb, rest = _GROUP.resolve_command(ctx, [*ctx._protected_args, *ctx.args])
         assert verb is not None
