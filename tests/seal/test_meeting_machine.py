@@ -194,8 +194,9 @@ def test_three_desks_and_a_courier() -> None:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(900)
 def test_three_desks_and_a_courier_for_long() -> None:
-    run_state_machine_as_test(Courier, settings=settings(max_examples=1500, stateful_step_count=50))
+    run_state_machine_as_test(Courier, settings=settings(max_examples=1000, stateful_step_count=50))
 
 
 def test_the_machine_does_meet() -> None:
