@@ -550,6 +550,20 @@ def test_the_newest_key_is_tried_first() -> None:
     assert ratchet.opening_keys(pair.desks[0].ours) == [keys[turn][0] for turn in (3, 1, -1)]
 
 
+def test_what_is_missing_is_told_by_number_as_long_as_it_can_still_be_read() -> None:
+    pair = Pair()
+    pair.exchange(0)
+    late, _ = pair.write(0), pair.write(0)
+    pair.exchange(0, 1)
+    pair.write(0)
+    pair.exchange(0)
+    assert pair.desks[1].ours.missing == (2, 3, 5)
+    assert pair.read(1, late).state.missing == (3, 5)
+    pair.now += KEPT + 1
+    pair.exchange(0)
+    assert pair.desks[1].ours.missing == ()
+
+
 def test_a_refusal_to_find_a_key_says_so_and_names_no_secret() -> None:
     pair = Pair()
     with pytest.raises(NoKeyError, match="not for this desk, or its keys are gone"):
