@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 
 import pytest
 
 from backchannel.cli.app import VERBS
-from backchannel.cli.talk import nearest
+from backchannel.cli.talk import Call, nearest
 from tests.cli import trial
 from tests.cli.stage import Stage
 
@@ -93,3 +94,15 @@ def test_a_passphrase_is_the_same_from_every_keyboard(stage: Stage) -> None:
 def test_a_name_is_recognised_from_something_near_it() -> None:
     assert nearest("nikitta", ["Anna", "Nikita"]) == "Nikita"
     assert nearest("Boris", ["Anna", "Nikita"]) is None
+
+
+@pytest.mark.parametrize(
+    "name", ["Anna Reuter", 'a "pen" name', "O'Neill", "$(rm -r ~)", "`x`; x", "--desk", '"', "\\"]
+)
+def test_a_name_in_a_hint_is_one_word_for_the_shell(name: str) -> None:
+    call = Call(given_desk=Path("a desk"))
+    hint = call.runnable(f'backchannel compare "{name}" -o FILE')
+    assert hint is not None
+    assert shlex.split(hint) == ["backchannel", "--desk", "a desk", "compare", name, "-o", "FILE"]
+    assert call.runnable(hint) == hint
+    assert call.runnable(call.line("compare", name)) == call.line("compare", name)

@@ -162,6 +162,8 @@ def _waiting(desk: Desk, report: dict[str, Any]) -> list[str]:
     """What to do with what lies on the desk, as commands."""
     tray = {entry.person for entry in desk.entries() if entry.stage is Stage.TRAY}
     lists = ["backchannel list"] if report["unread"] or report["drafts"] else []
+    if desk.restored:
+        return lists
     return lists + [f'backchannel pack "{person.name}" -o FILE' for person in desk.people() if person.id in tray]
 
 

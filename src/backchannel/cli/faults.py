@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from backchannel.cli.talk import nearest, paint
+from backchannel.cli.talk import CommandLine, nearest, paint
 from backchannel.cli.visible import message_line, one_line
 from backchannel.errors import BackchannelError, UnavailableError, UsageError
 
@@ -79,7 +79,7 @@ def no_such_verb(word: str, known: Sequence[str], arguments: Sequence[str]) -> U
     return UsageError(f'no verb "{one_line(word)}"', hint=hint)
 
 
-def corrected(arguments: Sequence[str], wrong: str, right: str) -> str:
+def corrected(arguments: Sequence[str], wrong: str, right: str) -> CommandLine:
     """The command line *arguments* with the word *wrong* put right."""
     words = list(arguments)
     for i, word in enumerate(words):
@@ -87,7 +87,7 @@ def corrected(arguments: Sequence[str], wrong: str, right: str) -> str:
         if wrong in (word, name):
             words[i] = right if wrong == word else f"{right}{equals}{value}"
             break
-    return shlex.join(["backchannel", *words])
+    return CommandLine(shlex.join(["backchannel", *words]))
 
 
 def _misspelt(what: str, word: str, error: click.NoSuchOption, arguments: Sequence[str]) -> Failure:

@@ -26,6 +26,12 @@ if TYPE_CHECKING:
 MAX_PASSPHRASE: Final = 4096  # bytes; more is a file named by mistake
 
 
+class CommandLine(str):
+    """A command line as it can be run: its words are quoted, and it names its desk."""
+
+    __slots__ = ()
+
+
 @dataclass(slots=True)
 class Call:
     """What stood on the command line around the verb, and the edge it runs on."""
@@ -55,19 +61,16 @@ class Call:
         """The width of the terminal that results go to; None where they go elsewhere."""
         return self.edge.columns() if sys.stdout.isatty() else None
 
-    def line(self, *words: str) -> str:
+    def line(self, *words: str) -> CommandLine:
         """A command line that does *words* on this desk, quoted, for a hint."""
-        return shlex.join(["backchannel", *self._globals(), *words])
+        return CommandLine(shlex.join(["backchannel", *self._globals(), *words]))
 
     def runnable(self, hint: str | None) -> str | None:
         """*hint*, written where nobody knew which desk this is, made to name it."""
         prefix = "backchannel "
-        if hint is None or not hint.startswith(prefix):
+        if hint is None or isinstance(hint, CommandLine) or not hint.startswith(prefix) or hint.endswith("--help"):
             return hint
-        hint = _quoted(hint)
-        if "--desk" in hint or hint.endswith("--help"):
-            return hint
-        return " ".join([shlex.join(["backchannel", *self._globals()]), hint.removeprefix(prefix)])
+        return CommandLine(" ".join([self.line(), _quoted(hint.removeprefix(prefix))]))
 
     def emit(self, data: Any, text: str) -> None:
         """Give the result on standard output: *data* with ``--json``, else *text*.
