@@ -153,7 +153,6 @@ def run(tmp_path: Path, expected: Listings, wanted: Callable[[int], bool]) -> No
     for crash in itertools.chain([first], found):
         count += 1
         taken_up(crash, expected, watch.of_the_first(sum(step < len(crash.done) for step in PACKS)))
-    print(count)
     assert count > 20
 
 

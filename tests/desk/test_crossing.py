@@ -1,5 +1,6 @@
 """Every letter there is crosses from one desk to the other: draft, seal, pouch, open, unchanged to the byte."""
 
+import random
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from backchannel.desk.carriage import Outcome
-from backchannel.desk.records import Entry, Stage
+from backchannel.desk.records import Entry, PersonId, Stage
 from backchannel.errors import NegativeError, UsageError
 from backchannel.letters import Citation, Enclosure, Letter, Text, format_draft, parse
 from backchannel.letters.letter import MAX_ENCLOSURE, MAX_TEXT
@@ -195,3 +196,48 @@ def test_a_letter_that_answers_what_is_not_there_is_not_sent(tmp_path: Path) -> 
         with pytest.raises(NegativeError, match=r"^there is no letter 7$"):
             anna.send(number)
         assert anna.bodies() == before
+
+
+@pytest.mark.parametrize("times", [6, pytest.param(200, marks=pytest.mark.long)])
+def test_whoever_made_the_first_card_both_desks_list_the_same(tmp_path: Path, times: int) -> None:
+    for seed in range(times):
+        listed = []
+        for first in (ANNA, MIKHAIL):
+            with two_desks(tmp_path / f"{seed}{first}", first=first) as two:
+                wander(two, random.Random(seed))
+                listed.append([lines(side) for side in by_name(two)])
+        assert listed[0] == listed[1]
+
+
+def wander(two: Two, chance: random.Random) -> None:
+    """What Anna and Mikhail do, whoever of them made the first card."""
+    under_way: tuple[list[bytes], list[bytes]] = ([], [])
+    for turn in range(14):
+        at = chance.randrange(2)
+        side = by_name(two)[at]
+        match chance.choice(["write", "write", "pack", "unpack", "unpack", "again", "recall", "destroy", "meet"]):
+            case "write":
+                side.write(prose(f"letter {turn}"))
+            case "pack" | "again" as which:
+                under_way[at].append(side.pack(again=which == "again"))
+            case "unpack" if under_way[1 - at]:
+                side.unpack(chance.choice(under_way[1 - at]))
+            case "recall" | "destroy" as which:
+                stages = (Stage.TRAY,) if which == "recall" else (Stage.LEFT, Stage.ARRIVED, Stage.RECEIVED)
+                found = [entry.number for entry in side.listing() if entry.stage in stages]
+                if found and which == "recall":
+                    side.recall(chance.choice(found))
+                elif found:
+                    side.destroy(chance.choice(found), line=bool(chance.randrange(2)))
+            case "meet" if chance.randrange(3) == 0:
+                two.meet_again().compare()
+
+
+def by_name(two: Two) -> list[Side]:
+    return sorted(two, key=lambda side: side.name)
+
+
+def lines(side: Side) -> list[Entry]:
+    """The list but for what is random: ids, roots and this desk's own name for the other."""
+    nobody = PersonId(bytes(8))
+    return [replace(entry, id=None, root=b"", person=nobody) for entry in side.desk.entries()]
