@@ -115,7 +115,7 @@ def test_json_holds_nothing_that_acts_on_a_terminal(stage: Stage) -> None:
         (("trial", "a", "b", "c"), "got unexpected extra argument (c)", "backchannel trial --help"),
         (
             ("trial", "a", "--count", "few"),
-            "invalid value for '--count': 'few' is not a valid integer",
+            "invalid value for '--count': 'few' is not a number",
             "backchannel trial --help",
         ),
         ((), "no verb", "backchannel --help"),

@@ -23,6 +23,7 @@ from backchannel.errors import MalformedError, NegativeError, RefusedError, Usag
 from backchannel.pouch import ForeignPouchError
 from backchannel.seal import card as cards
 from backchannel.seal.card import Answer, Card
+from backchannel.seal.meeting import Waiting
 
 FILE = click.Path(path_type=Path, dir_okay=False)
 
@@ -204,6 +205,11 @@ def _card_by_desk(call: Call, desk: Desk, raw: bytes, card: Card | Answer) -> st
         if spent is None:
             return "answers no card of this desk"
         return "made here" if spent.answer == raw else f"answers a card that was {spent.fate.value}"
+    mine = register.waiting.get(cards.digest(raw)) or register.spent.get(cards.digest(raw))
+    if register.made(card.key) and mine is not None:
+        fate = "awaiting its answer" if isinstance(mine, Waiting) else mine.fate.value
+        name = next((p.name for p in desk.people() if p.id == mine.person), "")
+        return f"made here for {one_line(name)}, {fate}" if name else f"made here, {fate}"
     try:
         register.check_first(raw, to_me=True, reader=desk.owner.name, kem=desk.kem, now=call.edge.now())
     except RefusedError as error:

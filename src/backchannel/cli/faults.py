@@ -108,6 +108,7 @@ def _path_of(error: click.ClickException) -> str:
 def _plain(message: str) -> str:
     """A message of click's as one line, lower case, without a full stop."""
     message = " ".join(message.split()).rstrip(".")
+    message = message.replace("is not a valid integer range", _NO_NUMBER).replace("is not a valid integer", _NO_NUMBER)
     return message[:1].lower() + message[1:]
 
 
@@ -118,3 +119,6 @@ def _trace(error: Exception) -> None:
         import traceback  # noqa: PLC0415
 
         click.echo("".join(traceback.format_exception(error)), err=True, nl=False)
+
+
+_NO_NUMBER: Final = "is not a number"

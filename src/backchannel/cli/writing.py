@@ -53,6 +53,8 @@ def write(call: Call, who: str | None, file: Path | None, number: int | None, en
         else:
             if who is None:
                 raise UsageError("to whom?", hint="backchannel write WHO")
+            if file is None and Path(who).is_file():
+                raise UsageError("to whom?", hint=call.line("write", "WHO", who))
             person, source, answers = find(call, desk, who), file, None
             start = writing.blank(desk, person, date=written_day(call, call.edge.now()))
         _write(call, desk, person, source=source, start=start, enclosed=enclosed, number=number, answers=answers)
