@@ -11,10 +11,10 @@ import dataclasses
 import pytest
 
 from backchannel.errors import MalformedError
-from backchannel.keys import Digest
+from backchannel.keys import Digest, Random
 from backchannel.seal import ratchet
 from backchannel.seal.envelope import NoKeyError, Opening
-from backchannel.seal.kem import PublicKey
+from backchannel.seal.kem import PrivateKey, PublicKey
 from tests.peer.liar import lie
 from tests.peer.side_by_side import DAY, KEPT, START, Desk, Refused, meet
 from tests.simulation.seeded_kem import SeededKem
@@ -23,8 +23,8 @@ from tests.simulation.seeded_kem import SeededKem
 class Pair:
     """Two desks, and the letters between them."""
 
-    def __init__(self, kem: SeededKem | None = None) -> None:
-        self.desks = meet("unit", kem=kem)
+    def __init__(self) -> None:
+        self.desks = meet("unit")
         self.now, self.count = START, 0
 
     def write(self, who: int) -> bytes:
@@ -135,6 +135,13 @@ def test_2_a_letter_of_ones_own_has_no_key() -> None:
     assert pair.refusal(0, pair.write(0)) == "no key"
 
 
+def test_2_the_next_letter_of_a_copy_of_this_desk_has_no_key() -> None:
+    pair = Pair()
+    pair.exchange(0, 1)
+    copy = pair.desks[0].copy()
+    assert pair.refusal(0, copy.write(b"item", seed="copy", now=START)) == "no key"
+
+
 @pytest.mark.parametrize(("at", "kind"), [(0, "no key"), (47, "no key"), (48, "damaged"), (2471, "damaged")])
 def test_2_an_altered_header_is_damaged_and_an_altered_tag_has_no_key(at: int, kind: str) -> None:
     pair = Pair()
@@ -148,8 +155,11 @@ def test_2_a_header_of_another_turn_than_its_key_is_damaged(turn: int) -> None:
     assert pair.refusal(1, lie(pair.desks[0].ours, turn=turn)) == "damaged"
 
 
-class Picky(SeededKem):
-    """It knows a public key that is not well formed."""
+class Malformed(SeededKem):
+    """It makes a public key that is not well formed, and knows one."""
+
+    def generate(self, random: Random) -> tuple[PrivateKey, PublicKey]:
+        return super().generate(random)[0], PublicKey(bytes(1216))
 
     def check(self, public: bytes) -> None:
         if public == bytes(1216):
@@ -163,10 +173,11 @@ def opening(pair: Pair, who: int) -> Opening:
 
 
 def test_3_a_new_turn_whose_key_is_not_well_formed_is_damaged() -> None:
-    pair = Pair(Picky())
-    pair.write(0)
-    bad = dataclasses.replace(opening(pair, 0), public=PublicKey(bytes(1216)))
-    assert pair.refusal(1, lie(pair.desks[0].ours, opening=bad)) == "damaged"
+    # Its box opens: what is wrong is the key to which this desk would seal next.
+    pair = Pair()
+    for desk in pair.desks:
+        desk.kem = Malformed()
+    assert pair.refusal(1, pair.write(0)) == "damaged"
 
 
 def test_3_a_new_turn_whose_box_does_not_open_is_damaged() -> None:
@@ -561,7 +572,7 @@ def test_what_is_missing_is_told_by_number_as_long_as_it_can_still_be_read() -> 
     assert pair.read(1, late).state.missing == (3, 5)
     pair.now += KEPT + 1
     pair.exchange(0)
-    assert pair.desks[1].ours.missing == ()
+    assert not pair.desks[1].ours.missing
 
 
 def test_a_refusal_to_find_a_key_says_so_and_names_no_secret() -> None:
