@@ -250,17 +250,17 @@ def play(post: Post, begin: int = 0, done: Callable[[object], None] = lambda _: 
         done(number)
 
 
-Line: TypeAlias = tuple[int, bool, Stage, int, int, str, str]
+Line: TypeAlias = tuple[bool, int, int, Stage, str, str]
 
 
 def listings(post: Post) -> tuple[list[Line], list[Line]]:
-    """What both desks list, but for what chance and the courier decide: ids, and the numbers of pouches."""
-    anna, mikhail = ([line(side, entry) for entry in side.listing()] for side in post.sides)
+    """What both desks list, but for what chance and the courier decide: ids, the order of arrival, the pouches."""
+    anna, mikhail = (sorted(line(side, entry) for entry in side.listing()) for side in post.sides)
     return anna, mikhail
 
 
 def line(side: Side, entry: Entry) -> Line:
-    return entry.number, entry.outgoing, entry.stage, entry.generation, entry.index, entry.kind, says(side, entry)
+    return entry.outgoing, entry.generation, entry.index, entry.stage, entry.kind, says(side, entry)
 
 
 @dataclass

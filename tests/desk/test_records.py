@@ -5,7 +5,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from backchannel.desk import records
-from backchannel.desk.desk import folded, keys_name
+from backchannel.desk.desk import keys_name
 from backchannel.desk.records import Entry, Owner, Person, PersonId, PouchNote, Stage, StoredDraft, number_name
 from backchannel.desk.writing import sent_name
 from backchannel.encoding import Value, encode
@@ -140,9 +140,3 @@ def test_somebody_met_has_generations_newest_first() -> None:
     assert not person.met
     assert person.generations == ()
     assert Person(PersonId(bytes(8)), "Karl", (), 4, ((2, 20), (3, 30)), 0).generations == (4, 3, 2)
-
-
-def test_names_that_people_take_for_one_fold_to_one() -> None:
-    assert folded("  ANNA\u00a0Reuter ") == folded("Anna  reuter") == "anna reuter"
-    assert folded("Straße") == folded("STRASSE")
-    assert folded("Anna") != folded("Ana")
