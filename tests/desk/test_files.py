@@ -155,6 +155,16 @@ def test_a_folder_is_held_by_one_at_a_time(tmp_path: Path) -> None:
     files.hold(tmp_path).release()
 
 
+def test_a_hold_ends_with_its_block_and_with_whoever_had_it(tmp_path: Path) -> None:
+    with files.hold(tmp_path, wait=True), pytest.raises(UnavailableError):
+        files.hold(tmp_path)
+    with pytest.raises(KeyboardInterrupt), files.hold(tmp_path):
+        raise KeyboardInterrupt
+    forgotten = files.hold(tmp_path)
+    del forgotten
+    files.hold(tmp_path).release()
+
+
 def test_where_folders_have_no_locks_the_database_has_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(files.fcntl, "flock", failing("open", errno.ENOTSUP))  # type: ignore[attr-defined]
     files.hold(tmp_path).release()

@@ -76,6 +76,15 @@ def test_deleting_what_is_not_there_is_a_commit_like_another(tmp_path: Path) -> 
         store.verify()
 
 
+def test_what_is_too_large_for_one_piece_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("backchannel.desk.store.MAX_BODY", 1000)
+    with create(tmp_path) as store:
+        store.commit({("letter", b"1"): bytes(1000)})
+        with pytest.raises(UsageError, match="more than a desk holds in one piece"):
+            store.commit({("letter", b"1"): bytes(1001)})
+        assert store.commit_number == 1
+
+
 def test_items_may_be_changed_while_they_are_read(tmp_path: Path) -> None:
     with create(tmp_path) as store:
         store.commit({("letter", bytes([n])): b"x" for n in range(4)})

@@ -3,11 +3,16 @@
 import itertools
 import os
 import random
+import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 import pytest
 
+import backchannel
 from backchannel.desk.store import CUT_OFF, Store
 from backchannel.errors import BackchannelError, UnavailableError
 from backchannel.keys import Cost
@@ -15,6 +20,7 @@ from tests.simulation.crash import Crash, crashes, full_disk, unsynced
 
 COST = Cost(memory=8, passes=1, lanes=1)
 STEP = 64 * 1024
+OURS = Path(backchannel.__file__).parent
 PASSPHRASE = "by the sea"
 Objects = dict[tuple[str, bytes], bytes]
 Changes = dict[tuple[str, bytes], bytes | None]
@@ -223,6 +229,54 @@ def test_a_full_disk_at_any_moment_changes_nothing_and_the_store_goes_on(tmp_pat
             assert contents(store) == states()[-1]
         if not refused:
             return
+
+
+def test_an_interrupt_at_any_line_of_a_commit_leaves_a_store_that_goes_on_or_says_that_it_does_not(
+    tmp_path: Path,
+) -> None:
+    before, after = {("state", b""): b"one"}, {("state", b""): b"two", ("letter", b"1"): bytes(60_000)}
+    # Every 13th line: all of them are some 900 and take half a minute.
+    for line in itertools.count(1, 13):
+        root = tmp_path / str(line)
+        with create(root) as store:
+            store.commit(dict(before))
+            if not interrupted(partial(store.commit, dict(after)), line):
+                return
+            try:
+                found = contents(store)
+                assert (found, store.commit_number) in ((before, 1), (after, 2))
+                store.commit({})
+                number = store.commit_number
+            except UnavailableError:
+                number = None
+        with reopen(root) as store:
+            assert not store.restored
+            assert number in (None, store.commit_number)
+            assert contents(store) in (before, after)
+            store.verify()
+
+
+def interrupted(call: Callable[[], None], at: int) -> bool:
+    """Whether *call* was interrupted, as by Ctrl-C, at the line of ours that it comes to as the *at*-th."""
+    left = at
+
+    def trace(frame: FrameType, event: str, _: object) -> Any:
+        nonlocal left
+        if event == "line" and Path(frame.f_code.co_filename).is_relative_to(OURS):
+            left -= 1
+            if left == 0:
+                raise KeyboardInterrupt
+        return trace
+
+    previous = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        call()
+    except KeyboardInterrupt:
+        return True
+    finally:
+        sys.settrace(previous)
+    return False
 
 
 def usable_again(store: Store, root: Path, before: tuple[Objects, int], changes: Changes) -> Store:

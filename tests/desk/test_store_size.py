@@ -52,7 +52,7 @@ def test_a_new_desk_and_a_full_one_are_of_one_size_and_all_random(tmp_path: Path
         deleted = path.read_bytes()
     for data in (empty, full, deleted):
         assert looks_random(data)
-        assert all(looks_like_a_page(data[at : at + 4096]) for at in range(0, step, 4096))
+        assert all(looks_like_a_page(page) for page in pages_of(data))
 
 
 def looks_like_a_page(page: bytes) -> bool:
@@ -91,6 +91,20 @@ def test_no_commit_writes_behind_the_end_of_the_file(tmp_path: Path) -> None:
             assert furthest <= end
         assert (tmp_path / "desk/desk.db").stat().st_size == end
         assert grown in (1, 2)
+
+
+@pytest.mark.parametrize("most", [3, 4, 5, 11, 12])
+def test_filling_in_parts_is_filling(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int) -> None:
+    # As it is done for gigabytes: a value has its largest size, and so takes several rows.
+    monkeypatch.setattr("backchannel.desk.pages.MAX_FILLING", most)
+    with create(tmp_path) as store:
+        assert store._pages.count() * 4096 == STEP
+        store.verify()
+    assert all(looks_like_a_page(page) for page in pages_of((tmp_path / "desk/desk.db").read_bytes()))
+
+
+def pages_of(data: bytes) -> list[bytes]:
+    return [data[at : at + 4096] for at in range(0, len(data), 4096)]
 
 
 def node_of(names: dict[str, int]) -> int:

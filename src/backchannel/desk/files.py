@@ -21,7 +21,7 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 from backchannel.errors import UnavailableError, UsageError
 
@@ -62,14 +62,30 @@ class Staged:
         remove(self.temporary)
 
 
-@dataclass(frozen=True, slots=True)
 class Hold:
-    """A folder that no other process can hold until it is released."""
+    """A folder that nobody else can hold until this is released, or gone.
 
-    descriptor: int
+    It also lets go when it is collected: an interrupt may come at any line, and
+    a lock that it left behind would have this very process wait for itself.
+    """
+
+    __slots__ = ("_descriptors",)
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptors = [descriptor]
 
     def release(self) -> None:
-        os.close(self.descriptor)
+        while self._descriptors:
+            os.close(self._descriptors.pop())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+    def __del__(self) -> None:
+        self.release()
 
 
 def stage(path: Path, data: bytes, *, overwrite: bool = False) -> Staged:
@@ -188,17 +204,16 @@ def hold(folder: Path, *, wait: bool = False) -> Hold:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     except OSError as error:
         raise UnavailableError(f"cannot open the folder {folder.name}: {_reason(error)}") from None
+    held = Hold(descriptor)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
     except BlockingIOError:
-        os.close(descriptor)
         raise UnavailableError("this desk is open in another process") from None
     except OSError as error:
         # Without folder locks, the lock of the database is the one that is left.
         if error.errno not in _UNSUPPORTED:
-            os.close(descriptor)
             raise UnavailableError(f"cannot lock the folder {folder.name}: {_reason(error)}") from None
-    return Hold(descriptor)
+    return held
 
 
 def sync_folder(folder: Path) -> None:

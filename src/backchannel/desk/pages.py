@@ -35,8 +35,10 @@ TABLES: Final = (
 USABLE_SIZE: Final = PAGE_SIZE - 80
 OVERFLOW_SIZE: Final = USABLE_SIZE - 4
 # Any value of this size more leaves between 479 and 3,981 bytes in the row
-# itself, so that it takes exactly the overflow pages it is meant to take.
-ROW_PART: Final = 1024
+# itself, so that it takes exactly the overflow pages it is meant to take; six
+# such rows fit on the one page of the filler's own.
+ROW_PART: Final = 600
+MAX_FILLING: Final = 200_000  # pages; SQLite's values end at 10⁹ bytes
 # SQLite never uses the page in which its locks lie; where the file crosses it,
 # one page less is to be filled.
 LOCK_PAGE: Final = 0x40000000 // PAGE_SIZE + 1
@@ -162,8 +164,9 @@ class Pages:
             UnavailableError: If the disk is full or fails. Whether the commit
                 stands is then for :meth:`query` to say.
         """
-        self.run("BEGIN IMMEDIATE")
         try:
+            # Inside: an interrupt may come between this and what follows it.
+            self.run("BEGIN IMMEDIATE")
             yield
             self.run("COMMIT")
         except BaseException:
@@ -192,7 +195,9 @@ class Pages:
         self._connection.execute(f"PRAGMA cache_size = {min(filling + 1000, GROWTH_CACHE)}")
         try:
             with self.transaction():
-                self.run("INSERT INTO filler VALUES (1, zeroblob(?))", filling * OVERFLOW_SIZE + ROW_PART)
+                for row in range(0, filling, MAX_FILLING):
+                    size = min(filling - row, MAX_FILLING) * OVERFLOW_SIZE + ROW_PART
+                    self.run("INSERT INTO filler VALUES (?, zeroblob(?))", row, size)
                 self.run("DELETE FROM filler")
                 assert self.count() == target, "the filler is miscounted"
         finally:

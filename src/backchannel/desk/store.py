@@ -36,6 +36,7 @@ DEFAULT_STEP: Final = 64 * 1024 * 1024
 # with fewer left, the next step is added first (tests/desk/test_store_size.py).
 SPARE_PAGES: Final = 8
 ROW_SIZE: Final = 160  # what an object takes in the tables besides its own bytes
+MAX_BODY: Final = 512 * 1024 * 1024  # bytes; SQLite's own limit is a little less than twice that
 SHARED_SIZE: Final = 1000  # bodies up to this size share pages, larger ones begin one
 
 RESTORED: Final = "this desk is an old copy, or was moved: it reads and does not write"
@@ -175,6 +176,7 @@ class Store:
         """Put the bytes of *changes* under their names, None to delete: all of it, durably, or nothing.
 
         Raises:
+            UsageError: If an object is larger than 512 MiB.
             RefusedError: If this desk is restored, or has become so because
                 another copy of it was used meanwhile.
             UnavailableError: If the disk is full or fails. Nothing is changed and
@@ -312,19 +314,18 @@ class Store:
     def _commit(self, changes: Mapping[Name, bytes | None], lock: Lock, *, adopting: bool = False) -> None:
         if self.restored and not adopting:
             raise RefusedError(RESTORED, hint=ADOPT_HINT)
+        if any(body is not None and len(body) > MAX_BODY for body in changes.values()):
+            raise UsageError("this is more than a desk holds in one piece")
         mark = self._state.mark.next(self._random)
         plan = self._catalogue.plan(dict(changes), mark.number, self._tag_key)
         state = self._state.after(mark, plan)
         files.make_folder(self._counter.path.parent)
         # Two copies of one desk have two folders and one counter: whoever
         # commits second finds that it is no longer his.
-        counters = files.hold(self._counter.path.parent, wait=True)
-        try:
+        with files.hold(self._counter.path.parent, wait=True):
             if not adopting:
                 self._check_still_newest()
             self._commit_in_order(state, plan, lock)
-        finally:
-            counters.release()
         self.restored = self.counter_missing = False
 
     def _check_still_newest(self) -> None:
@@ -341,7 +342,9 @@ class Store:
             undo.callback(header.discard)
             counter = self._counter.stage(state.mark)
             undo.callback(counter.discard)
-            # 2. The database. From here on nothing else decides.
+            # 2. The database. From here on nothing else decides. Cut off until
+            #    it is known which way: an interrupt may come between any two lines.
+            self._cut_off = True
             try:
                 self._make_room(plan)
                 self._write(state, plan)
@@ -350,12 +353,11 @@ class Store:
                 raise
             undo.pop_all()
         # 3. Header, 4. counter. Should one fail, the next opening does it.
-        self._cut_off = True
         header.publish()
         counter.publish()
-        self._cut_off = False
         self._catalogue.carry_out(plan)
         self._state, self._lock = state, lock
+        self._cut_off = False
 
     def _make_room(self, plan: list[Step]) -> None:
         needed = SPARE_PAGES + _pages_for(plan)
@@ -392,6 +394,7 @@ class Store:
     def _is_where_it_was(self) -> bool:
         """After a transaction that failed: did it fail before the commit stood?"""
         try:
+            self._pages.roll_back()
             return self._read_state() == self._state
         except (LockedError, UnavailableError):
             return False
