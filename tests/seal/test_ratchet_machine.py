@@ -137,7 +137,7 @@ def test_the_machines_hold_in_depth(machine: type[Honest]) -> None:
         pass
 
     case = Deep.TestCase
-    case.settings = settings(QUICK, max_examples=400, stateful_step_count=80)
+    case.settings = settings(QUICK, max_examples=150, stateful_step_count=60)
     case("runTest").runTest()
 
 
