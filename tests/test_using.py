@@ -12,8 +12,10 @@ import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 
+from backchannel.cli.app import VERBS, load
 from tests.cli.script import COMMANDS, agrees
 from tests.cli.stage import Result, Stage, furnish
 
@@ -48,6 +50,14 @@ def test_the_commands_of_a_page_run_and_say_what_it_says(
         assert words[0] == "backchannel", command
         result = stage.run(*words[1:], stdin="".join(filled(line, holes) + "\n" for line in typed))
         assert agrees(shown, together(result), holes), "\n".join([page.name, command, *together(result)])
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_the_row_of_a_verb_names_all_its_options(verb: str) -> None:
+    page = next(page for page in PAGES if page.stem == "command-line").read_text(encoding="utf-8")
+    (row,) = re.findall(rf"^\| `{verb}`.*$", page, re.MULTILINE)
+    own = [p.opts[0] for p in load(verb).params if isinstance(p, click.Option) and not p.hidden]
+    assert [option for option in own if not re.search(rf"`{option}[ `]", row)] == []
 
 
 def played(text: str) -> Iterator[tuple[str, str, list[str] | None]]:
