@@ -314,10 +314,10 @@ class Store:
     def _commit(self, changes: Mapping[Name, bytes | None], lock: Lock, *, adopting: bool = False) -> None:
         if self.restored and not adopting:
             raise RefusedError(RESTORED, hint=ADOPT_HINT)
-        if any(body is not None and len(body) > MAX_BODY for body in changes.values()):
-            raise UsageError("this is more than a desk holds in one piece")
         mark = self._state.mark.next(self._random)
         plan = self._catalogue.plan(dict(changes), mark.number, self._tag_key)
+        if any(len(step.body) > MAX_BODY for step in plan):
+            raise UsageError("this is more than a desk holds in one piece")
         state = self._state.after(mark, plan)
         files.make_folder(self._counter.path.parent)
         # Two copies of one desk have two folders and one counter: whoever
