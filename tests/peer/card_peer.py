@@ -6,6 +6,7 @@ nothing else. A desk is a dictionary, in the shape in which a vector has it:
     me       the holder's name           to_me    whether a name on a card means them
     waiting  [{card, private, person}]   keys     SHA-256 of every public key made here
     spent    [{first, fate, answer}]     answer whole if "answered", its SHA-256 if "met"
+    answered SHA-256 of every first card's key answered here
 
 The KEM is an argument, as on the pages.
 """
@@ -92,10 +93,10 @@ def fields(data: bytes, label: bytes, kem: Kem) -> dict[str, Any]:
     found, key, half, holder, reader, expires, carriage, archive = decode(data)
     if found != CARD + label or not isinstance(key, bytes) or len(key) != 1216:
         raise ValueError
-    if not isinstance(half, bytes) or len(half) != 32 or not isinstance(expires, int):
+    if not isinstance(half, bytes) or len(half) != 32 or not isinstance(expires, int) or expires > 253402300799:
         raise ValueError
     for name in (holder, reader):
-        if not isinstance(name, str) or len(name.encode()) > 200 or any(unicodedata.category(c) == "Cc" for c in name):
+        if not isinstance(name, str) or len(name.encode()) > 200 or not may_stand(name):
             raise ValueError
     if carriage != []:
         place, mailbox, charter = carriage
@@ -110,6 +111,26 @@ def fields(data: bytes, label: bytes, kem: Kem) -> dict[str, Any]:
     except MalformedError:
         raise ValueError from None
     return {"key": key, "half": half, "holder": holder, "reader": reader, "expires": expires}
+
+
+def may_stand(name: str) -> bool:
+    for i, c in enumerate(name):
+        if c in "\u200c\u200d" and 0 < i < len(name) - 1:
+            if all(unicodedata.category(beside) in ("Lo", "Lm", "Mn", "Mc") for beside in (name[i - 1], name[i + 1])):
+                continue
+            return False
+        if unicodedata.category(c) in ("Cc", "Cf", "Cs", "Zl", "Zp") or ord(c) in IGNORABLE:
+            return False
+    return unicodedata.normalize("NFC", name) == name == name.strip()
+
+
+def same(one: str, other: str) -> bool:
+    return folded(one) == folded(other)
+
+
+def folded(name: str) -> list[str]:
+    name = unicodedata.normalize("NFKC", name).replace("\u200c", "").replace("\u200d", "").casefold()
+    return unicodedata.normalize("NFKC", name).split()
 
 
 def first_card(key: bytes, half: bytes, names: tuple[str, str], expires: int, *rest: Any) -> bytes:
@@ -130,12 +151,11 @@ def answerable(data: bytes, desk: dict[str, Any], now: int, kem: Kem) -> dict[st
         raise Refusal(1) from None
     if sha(card["key"]) in desk["keys"]:
         raise Refusal(2)
-    if sha(data) in [spent["first"] for spent in desk["spent"] if spent["fate"] == "answered"]:
+    if sha(card["key"]) in desk["answered"]:
         raise Refusal(3)
     if card["expires"] <= now:
         raise Refusal(4)
-    names = card["reader"].casefold().split(), desk["me"].casefold().split()
-    if card["reader"] and not desk["to_me"] and names[0] != names[1]:
+    if card["reader"] and not desk["to_me"] and not same(card["reader"], desk["me"]):
         raise Refusal(5)
     for waiting in desk["waiting"]:
         if waiting["person"] == card["holder"] and sha(waiting["card"]) < sha(data):
@@ -207,3 +227,8 @@ def words(check: bytes) -> list[str]:
 def digits(check: bytes) -> list[str]:
     text = f"{int.from_bytes(check[11:32], 'big') % 10**30:030d}"
     return [text[at : at + 5] for at in range(0, 30, 5)]
+
+
+# Default-ignorable, though letters or marks by category.
+IGNORABLE = {0x34F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x180B, 0x180C, 0x180D, 0x180E, 0x180F, 0x3164, 0xFFA0}
+IGNORABLE |= {*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0)}

@@ -53,6 +53,7 @@ def desk_of(vector: Vector, kem: Kem = KEM) -> Desk:
             for s in given["spent"]
         },
         frozenset(Digest(bytes.fromhex(key)) for key in given["keys"]),
+        frozenset(Digest(bytes.fromhex(key)) for key in given["answered"]),
     )
     return desk
 

@@ -20,7 +20,7 @@ from tests.seal.meeting_desks import DAY, KEM, NOW, Desk, meet, refusal, talk
 CHEAP = Cost(memory=32, passes=1, lanes=1)
 
 USED = "this card has been used: you have met"
-COPIED = "another answer to this card came before: somebody has copied the card"
+COPIED = "another answer to this card came before: the card was copied, or this answer altered"
 EXPIRED_ANSWER = "this answers a card that has expired: make a new one"
 FOREIGN = "this answers no card of this desk: it is for somebody else, or was altered"
 ALTERED = "this answering card does not open: it was altered on its way"
@@ -191,6 +191,10 @@ class TestAFirstCardIsRefused:
         card = ada.issue("Ben")
         ben.answer(card)
         assert refusal(ben, lambda: ben.answer(card)).message == "this card has been answered already"
+        # With other words on it, too: one key is answered once.
+        other = Card.decode(card, cards.LABEL_FIRST)
+        later = replace(other, terms=replace(other.terms, expires=NOW + 2 * DAY)).encode(cards.LABEL_FIRST)
+        assert refusal(ben, lambda: ben.answer(later)).message == "this card has been answered already"
         # Under another name of one's own for its holder, too.
         assert refusal(ben, lambda: ben.answer(card, "Eve")).message == "this card has been answered already"
 
@@ -209,8 +213,8 @@ class TestAFirstCardIsRefused:
         ada.complete(benjamin.answer(ada.issue("Ben"), to_me=True))
         talk(ada.state, benjamin.state)
 
-    @pytest.mark.parametrize("name", ["ben", "BEN", "  Ben "])
-    def test_5_but_not_for_the_case_of_a_name_or_its_spaces(self, ada: Desk, ben: Desk, name: str) -> None:
+    @pytest.mark.parametrize("name", ["ben", "BEN"])
+    def test_5_but_not_for_the_case_of_a_name(self, ada: Desk, ben: Desk, name: str) -> None:
         assert ben.answer(ada.issue("Ben", terms=ada.terms(name)))
 
     def test_5_nor_when_it_is_bare(self, ada: Desk, ben: Desk) -> None:

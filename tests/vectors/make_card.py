@@ -95,6 +95,7 @@ def given(case: Case) -> Vector:
                 for first, s in register.spent.items()
             ],
             "keys": sorted(key.hex() for key in register.keys_made),
+            "answered": sorted(key.hex() for key in register.keys_answered),
         },
     }
 
@@ -284,8 +285,15 @@ REFUSED: Final[dict[str, Callable[[], Case]]] = {
     "01-half-secret-too-long": _field(2, bytes(33)),
     "01-holder-of-201-bytes": _field(3, "a" * 201),
     "01-holder-with-a-control-character": _field(3, "Ada\x1b[2J"),
+    "01-holder-not-composed": _field(3, "Zoe\u0308"),
+    "01-holder-with-space-around-it": _field(3, "Ada "),
+    "01-holder-on-two-lines": _field(3, "Ada\u2028Byron"),
+    "01-holder-with-a-soft-hyphen": _field(3, "A\u00adda"),
+    "01-holder-with-a-joiner-among-latin-letters": _field(3, "A\u200dda"),
+    "01-holder-with-a-hangul-filler": _field(3, "Ada\u3164"),
     "01-reader-not-a-text": _field(4, b"Ben"),
     "01-expiry-not-a-number": _field(5, "soon"),
+    "01-expiry-after-the-year-9999": _field(5, cards.MAX_EXPIRY + 1),
     "01-carriage-of-two": _field(6, (3, 70_000)),
     "01-charter-too-short": _field(6, (3, 70_000, bytes(31))),
     "01-archive-key-too-short": _field(7, bytes(31)),
@@ -295,6 +303,10 @@ REFUSED: Final[dict[str, Callable[[], Case]]] = {
     "02-own": _own,
     "02-own-with-other-names": lambda: replace(_own(), card=_with(_own().card, 3, "Cora")),
     "03-answered": _answered_already,
+    "03-answered-with-another-expiry-on-it": lambda: (
+        case := _answered_already(),
+        replace(case, card=_with(case.card, 5, LATER + 1)),
+    )[1],
     "04-expired": lambda: _to_ben(now=LATER),
     "05-for-another-reader": lambda: Case(Desk("Cora"), Desk("Ada").issue("Ben")),
     "06-crossed-and-of-the-higher-digest": _crossed_and_higher,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,9 @@ import click
 
 from backchannel import pouch as pouches
 from backchannel.cli import typeset
-from backchannel.cli.opening import day, find, leave, not_come, open_desk, take
+from backchannel.cli.opening import caution, day, find, leave, not_come, open_desk, take
 from backchannel.cli.talk import Call
-from backchannel.cli.typeset import in_bytes
+from backchannel.cli.typeset import in_bytes, in_words
 from backchannel.cli.verb import pass_call, verb
 from backchannel.cli.visible import one_line
 from backchannel.desk import carriage
@@ -58,9 +59,14 @@ def pack(call: Call, who: str, out: Path | None, again: bool) -> None:
                 "seal": packed.note.seal,
                 "letters": list(packed.note.letters),
                 "left_behind": packed.left_behind,
+                "held": packed.held,
             },
             "\n".join(lines),
         )
+        if packed.held:
+            letters = "1 letter is" if packed.held == 1 else f"{packed.held} letters are"
+            call.warn(f"{letters} held back: frozen, or sealed under keys that were renewed and never compared")
+            call.hint("backchannel list")
         if packed.left_behind:
             call.warn(f"{packed.left_behind} more did not fit: pack another pouch for them")
             call.hint(f'backchannel pack "{person.name}" -o FILE')
@@ -81,7 +87,7 @@ def unpack(call: Call, file: Path) -> None:
         opened = carriage.unpack(desk, raw, now=call.edge.now())
         desk.commit(opened.changes)
         call.emit(_as_json(opened), "\n".join(_lines(call, desk, opened)))
-        _warn(call, opened)
+        _warn(call, desk, opened)
         if not any(a.outcome is not Outcome.REFUSED for a in opened.arrivals):
             if not opened.note.whole:
                 raise NegativeError("the seal of this pouch is broken, and nothing in it opens")
@@ -121,19 +127,26 @@ def _lines(call: Call, desk: Desk, opened: carriage.Unpacked) -> list[str]:
         if arrival.outcome is Outcome.OPENED:
             entry = desk.entry(arrival.number)
             dated = f", dated {one_line(entry.dated)}" if entry.dated else ""
-            what = f"letter {entry.number}{dated}, {entry.words:,} words" if entry.id else "an empty letter"
+            what = f"letter {entry.number}{dated}, {in_words(entry.words)}" if entry.id else "an empty letter"
             lines.append(f"{what}: {call.line('read', str(entry.number))}" if entry.id else what)
-        elif arrival.outcome is not Outcome.REFUSED:
+        elif arrival.outcome in (Outcome.ALREADY, Outcome.UNREADABLE):
             lines.append(f"letter {arrival.number}: {arrival.outcome.value}")
-    return lines if opened.arrivals else [*lines, "a cover pouch: no letters"]
+    # Behind a broken seal there may have been letters, of which nothing is left.
+    return [*lines, "a cover pouch: no letters"] if opened.note.whole and not opened.arrivals else lines
 
 
-def _warn(call: Call, opened: carriage.Unpacked) -> None:
+def _warn(call: Call, desk: Desk, opened: carriage.Unpacked) -> None:
     if not opened.note.whole:
         call.warn("the seal is broken: somebody has altered this pouch; what still opens is kept")
+    refused = Counter(arrival.why for arrival in opened.arrivals if arrival.outcome is Outcome.REFUSED)
+    for why, count in refused.items():
+        call.warn(f"an envelope was refused: {why}" if count == 1 else f"{count} envelopes were refused: {why}")
     for arrival in opened.arrivals:
-        if arrival.outcome is Outcome.REFUSED:
-            call.warn(f"an envelope was refused: {arrival.why}")
+        if arrival.outcome is Outcome.OPENED and (what := caution(desk.entry(arrival.number))):
+            call.warn(f"letter {arrival.number} {what}")
+    deferred = sum(arrival.outcome is Outcome.DEFERRED for arrival in opened.arrivals)
+    if deferred:
+        call.warn(f"{deferred} more are very large and not opened yet: unpack this pouch again for them")
     if opened.missing:
         call.warn(not_come(opened.person, opened.missing))
     if opened.froze:

@@ -123,7 +123,7 @@ def _meet(anna: Desk, mikhail: Desk, now: int) -> str:
         person = desk.people()[0]
         check = introductions.check_string(desk, person, CHEAP)
         spelled = " ".join(words.check_words(check))
-        desk.commit(introductions.compare(person, check, spelled, now=now))
+        desk.commit(introductions.compare(person, check, spelled, now=now)[1])
     return spelled
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from typing import Any
 
 import click
@@ -17,6 +18,7 @@ from backchannel.errors import NegativeError, UsageError
 from backchannel.seal import words
 from backchannel.seal.card import LABEL_FIRST as FIRST
 from backchannel.seal.card import Card, is_name
+from backchannel.seal.meeting import Fate
 
 QUIET_SECONDS = 30 * 86_400  # after that a desk offers an empty letter, which ends a turn
 
@@ -24,9 +26,11 @@ QUIET_SECONDS = 30 * 86_400  # after that a desk offers an empty letter, which e
 @verb("init")
 @click.option("--name", metavar="NAME", help="Your name, as it is to stand on cards and letters.")
 @click.option("--words", "spelled", is_flag=True, help="Have ten words made for you as passphrase.")
-@click.option("--moved", is_flag=True, help="This desk was moved here, and no other copy of it is used.")
+@click.option("--moved", is_flag=True, help="This desk was moved here as it was last used: it is no backup.")
+@click.option("--change-passphrase", "change", is_flag=True, help="Give a desk that exists another passphrase.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
 @pass_call
-def init(call: Call, name: str | None, spelled: bool, moved: bool) -> None:
+def init(call: Call, name: str | None, spelled: bool, moved: bool, change: bool, yes: bool) -> None:
     """Make a desk.
 
     It is one folder, encrypted; without its passphrase nobody opens it, you
@@ -34,17 +38,28 @@ def init(call: Call, name: str | None, spelled: bool, moved: bool) -> None:
     """
     if moved:
         with open_desk(call) as desk:
+            # An older state that writes on uses keys twice: the other desk finds
+            # out, and the correspondence freezes.
+            if not yes and desk.restored and not call.confirm("is this folder as it was last used, and no backup?"):
+                raise UsageError(
+                    "nothing was changed: a backup goes on by meeting again",
+                    hint="backchannel meet --again WHO -o FILE",
+                )
             desk.move_in()
             call.emit({"moved": True}, f"the desk of {one_line(desk.owner.name)} is at home here now")
+        return
+    if change:
+        _change_passphrase(call, spelled=spelled)
         return
     if (call.desk / "desk.head").exists():
         # Before anything is asked for.
         raise UsageError(f"there is a desk in {one_line(str(call.desk))} already", hint="backchannel status")
     if spelled and call.passphrase_file is not None:
         raise UsageError("ten words made for you, or the passphrase of a file: one of the two")
-    name = (name if name is not None else call.ask("your name?")).strip()
+    given = name if name is not None else call.ask("your name?")
+    name = unicodedata.normalize("NFC", " ".join(given.split()))
     if not name or not is_name(name):
-        raise UsageError("a name is wanted: at most 200 bytes, without control characters")
+        raise UsageError("a name is wanted: one line of at most 200 bytes, without characters that are not seen")
     chosen = None if spelled else call.new_passphrase()
     passphrase = chosen if chosen is not None else words.passphrase(call.edge.random)
     owner = Owner(name, call.edge.now())
@@ -58,14 +73,29 @@ def init(call: Call, name: str | None, spelled: bool, moved: bool) -> None:
     call.hint("backchannel card --for WHO -o FILE")
 
 
+def _change_passphrase(call: Call, *, spelled: bool) -> None:
+    with open_desk(call) as desk:
+        chosen = None if spelled else call.typed_passphrase("new passphrase, or Enter for ten words: ")
+        passphrase = chosen if chosen is not None else words.passphrase(call.edge.random)
+        desk.store.change_passphrase(passphrase)
+        changed = f"the passphrase of the desk of {one_line(desk.owner.name)} is changed"
+        if chosen is None:
+            changed += f"; it is now:\n\n    {passphrase}"
+        call.emit({"changed": True} | ({} if chosen is not None else {"passphrase": passphrase}), changed)
+
+
 @verb("status")
+@click.option("--verify", is_flag=True, help="Read the whole desk and check every page.")
 @pass_call
-def status(call: Call) -> None:
+def status(call: Call, verify: bool) -> None:
     """Say how the desk stands.
 
     What is unread, what waits, and what to do next.
     """
     with open_desk(call) as desk:
+        if verify:
+            desk.store.verify()
+            call.say("every page of this desk is whole and of its time")
         report = _report(call, desk)
         hints = report.pop("hints")
         lines = [f"desk of {one_line(desk.owner.name)}, since {written_day(call, desk.owner.made)}"]
@@ -130,16 +160,22 @@ def _notices(call: Call, desk: Desk) -> list[tuple[str, str]]:
         person = desk.by_id(records.PersonId(waiting.person))
         expires = Card.decode(waiting.card, FIRST).terms.expires
         name = one_line(person.name)
-        if expires > call.edge.now():
-            text = f"a card for {name} awaits its answer, good until {day(call, expires)}"
-            notices.append((text, "backchannel meet CARD"))
-        else:
-            hint = f'meet --again "{person.name}"' if person.met else f'card --for "{person.name}"'
-            notices.append((f"a card for {name} expired unanswered", f"backchannel {hint} -o FILE"))
+        text = f"a card for {name} awaits its answer, good until {day(call, expires)}"
+        notices.append((text, "backchannel meet CARD"))
+    for person in _unanswered(desk):
+        hint = f'meet --again "{person.name}"' if person.met else f'card --for "{person.name}"'
+        notices.append((f"a card for {one_line(person.name)} expired unanswered", f"backchannel {hint} -o FILE"))
     for person in desk.people():
         if person.met:
             notices += _of_person(call, desk, person)
     return notices
+
+
+def _unanswered(desk: Desk) -> list[Person]:
+    """Those whose last card has expired."""
+    last = {spent.person: spent.fate for spent in desk.register.spent.values()}
+    waiting = {card.person for card in desk.register.waiting.values()}
+    return [p for p in desk.people() if last.get(p.id) is Fate.EXPIRED and p.id not in waiting]
 
 
 def _of_person(call: Call, desk: Desk, person: Person) -> list[tuple[str, str]]:

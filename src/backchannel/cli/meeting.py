@@ -76,9 +76,17 @@ def card(call: Call, who: str, out: Path | None, days: int, bare: bool, copy: bo
 @click.option("--again", metavar="WHO", help="Renew the keys with WHO, in the same thread.")
 @click.option("--for-me", is_flag=True, help="The reader named on the card is you.")
 @DAYS
+@click.option("--yes", is_flag=True, help="Do not ask.")
 @pass_call
 def meet(
-    call: Call, card: Path | None, out: Path | None, alias: str | None, again: str | None, for_me: bool, days: int
+    call: Call,
+    card: Path | None,
+    out: Path | None,
+    alias: str | None,
+    again: str | None,
+    for_me: bool,
+    days: int,
+    yes: bool,
 ) -> None:
     """Meet somebody whose card was handed over.
 
@@ -88,6 +96,8 @@ def meet(
     """
     with open_desk(call) as desk:
         now = call.edge.now()
+        if desk.restored and again is not None and not yes and not call.confirm(_TAKE_OVER):
+            raise UsageError("nothing was changed")
         if card is None:
             if again is None:
                 raise UsageError("a card is wanted", hint="backchannel meet --help")
@@ -144,12 +154,15 @@ def compare(call: Call, who: str, show: bool) -> None:
         for line in names:
             call.say(line)
         heard = call.ask("the eight words you hear?")
-        try:
-            changes = introductions.compare(person, check, heard, now=call.edge.now())
-        except NegativeError as error:
-            error.hint = f'backchannel meet --again "{person.name}" -o FILE'
-            raise
+        same, changes = introductions.compare(person, check, heard, now=call.edge.now())
+        # A wrong word takes back an earlier right: whoever typed their own words
+        # off the screen can find out in earnest.
         desk.commit(changes)
+        if not same:
+            raise NegativeError(
+                "the words differ: do not write, somebody may stand between you; meet anew by another way",
+                hint=f'backchannel meet --again "{person.name}" -o FILE',
+            )
         call.emit({"who": person.name, "compared": True}, f"the same words: this is {one_line(person.name)}")
         call.hint(f'backchannel write "{person.name}"')
 
@@ -257,3 +270,9 @@ def _names(person: Person) -> list[str]:
         pair = f"from {one_line(terms.holder)} to {one_line(terms.reader)}" if terms.holder else "without names"
         lines.append(f"{what}: {pair}")
     return lines
+
+
+_TAKE_OVER = (
+    "this desk is an old copy. By this it becomes the desk, every other copy an old one, "
+    "and everybody has to be met again. Go on?"
+)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -11,8 +12,9 @@ from backchannel.cli.talk import Call, nearest
 from backchannel.cli.visible import one_line
 from backchannel.desk import files
 from backchannel.desk.desk import Desk, Means, UnknownPersonError
-from backchannel.desk.records import Person
+from backchannel.desk.records import Entry, Person
 from backchannel.errors import NegativeError, UnavailableError, UsageError
+from backchannel.seal.card import fold
 
 MAX_FILE = 64 * 1024 * 1024  # bytes; nothing that a verb takes is larger
 MOST_COUNTED = 6  # letters missed are named one by one up to this many
@@ -32,7 +34,15 @@ def open_desk(call: Call) -> Desk:
     """
     if not call.desk.exists():
         raise NegativeError(f"there is no desk in {one_line(str(call.desk))}", hint=call.line("init", "--name", "NAME"))
-    return Desk.open(call.desk, call.passphrase(), means=means(call))
+    desk = Desk.open(call.desk, call.passphrase(), means=means(call))
+    try:
+        # A full disk must not keep anybody from reading.
+        with contextlib.suppress(UnavailableError):
+            desk.lapse(call.edge.now())
+    except BaseException:
+        desk.close()
+        raise
+    return desk
 
 
 def find(call: Call, desk: Desk, name: str) -> Person:
@@ -47,6 +57,20 @@ def find(call: Call, desk: Desk, name: str) -> Person:
             error.message += f": did you mean “{by_word[meant]}”?"
             error.hint = corrected(call.arguments, name, by_word[meant])
         raise
+
+
+def caution(entry: Entry) -> str:
+    """What the owner has to know of the keys that a letter came under, if anything."""
+    if entry.outgoing:
+        return ""
+    if entry.uncompared:
+        return "came under keys whose words were never compared: it may be anybody's"
+    return "came under keys that were renewed since: whoever had those may have written it" if entry.superseded else ""
+
+
+def alike(one: str, other: str) -> bool:
+    """Whether two names have a word in common: "Mr. Orlov" is Mikhail Orlov, and Anna Reuter is not."""
+    return not set(fold(one).split()).isdisjoint(fold(other).split())
 
 
 def leave(path: Path, data: bytes, commit: Callable[[], None], *, otherwise: str) -> None:

@@ -8,10 +8,10 @@ from typing import Any
 import click
 
 from backchannel.cli import typeset
-from backchannel.cli.opening import day, find, open_desk
+from backchannel.cli.opening import alike, caution, day, find, open_desk
 from backchannel.cli.talk import Call
 from backchannel.cli.verb import pass_call, verb
-from backchannel.cli.visible import harmless
+from backchannel.cli.visible import harmless, one_line
 from backchannel.desk import records
 from backchannel.desk.desk import Desk
 from backchannel.desk.records import Entry, Stage, StoredDraft, number_name
@@ -40,31 +40,16 @@ def list_(call: Call, who: str | None) -> None:
         ]
         text = []
         if letters:
-            cells = [
-                [
-                    str(row["letter"]),
-                    row["date"],
-                    f"{row['way']} {row['who']}",
-                    row["dated"],
-                    str(row["words"]),
-                    row["stage"],
-                ]
-                for row in letters
-            ]
-            headings = ["letter", "here since", "from or to", "dated", "words", "stage"]
-            text.append(typeset.table(cells, headings, call.width))
+            shown = [row | {"from or to": f"{row['way']} {row['who']}", "here since": row["date"]} for row in letters]
+            text.append(_table(call, shown, ["letter", "here since", "from or to", "dated", "words", "stage"]))
         if drafts:
-            cells = [
-                [
-                    str(d["draft"]),
-                    str(d["saved"]),
-                    str(d["to"]),
-                    "to be mended" if d["words"] is None else str(d["words"]),
-                ]
-                for d in drafts
-            ]
-            text.append(typeset.table(cells, ["draft", "saved", "to", "words"], call.width))
+            shown = [row | {"words": "to be mended" if row["words"] is None else row["words"]} for row in drafts]
+            text.append(_table(call, shown, ["draft", "saved", "to", "words"]))
         call.emit({"letters": letters, "drafts": drafts}, "\n\n".join(text) or "no letters and no drafts yet")
+
+
+def _table(call: Call, rows: list[dict[str, Any]], headings: list[str]) -> str:
+    return typeset.table([[str(row[heading]) for heading in headings] for row in rows], headings, call.width)
 
 
 @verb("read")
@@ -96,8 +81,25 @@ def read(call: Call, number: int, beside: bool, as_text: bool, draft: bool, save
         else:
             lay = typeset.beside if beside else typeset.page
             answers = [n for n in map(desk.number_of, letter.answers) if n]
-            call.emit(None, lay(letter, call.width or 80, answers=answers, cites=_cites(desk, letter)))
+            page = lay(letter, call.width or 80, answers=answers, cites=_cites(desk, letter))
+            call.emit(None, f"{_whence(call, desk, entry)}\n\n{page}")
+        _warn(call, desk, entry, letter)
         _mark_read(desk, entry)
+
+
+def _whence(call: Call, desk: Desk, entry: Entry) -> str:
+    """The desk's own line above a letter, which its writer has no part in."""
+    name = one_line(desk.by_id(entry.person).name)
+    way, when = ("to", "sealed") if entry.outgoing else ("from", "opened")
+    return f"letter {entry.number} {way} {name}, {when} {day(call, entry.sealed)}"
+
+
+def _warn(call: Call, desk: Desk, entry: Entry, letter: Letter) -> None:
+    name = desk.by_id(entry.person).name
+    if caution(entry):
+        call.warn(f"this letter {caution(entry)}")
+    if not entry.outgoing and not alike(letter.head.sender, name):
+        call.warn(f"it says that it is from {one_line(letter.head.sender)}, and came from {one_line(name)}")
 
 
 def _row(call: Call, entry: Entry, name: str) -> dict[str, Any]:
@@ -108,9 +110,18 @@ def _row(call: Call, entry: Entry, name: str) -> dict[str, Any]:
         "who": name,
         "dated": entry.dated if entry.id else f"({entry.kind})",
         "words": entry.words,
-        # What says nothing is not waiting to be read.
-        "stage": "unread" if entry.stage is Stage.RECEIVED and entry.id else entry.stage.value,
+        "stage": _stage(entry),
+        "uncompared": entry.uncompared,
+        "superseded": entry.superseded,
     }
+
+
+def _stage(entry: Entry) -> str:
+    # What says nothing is not waiting to be read.
+    stage = "unread" if entry.stage is Stage.RECEIVED and entry.id else entry.stage.value
+    if entry.uncompared:
+        return f"{stage}, words not compared"
+    return f"{stage}, under old keys" if entry.superseded else stage
 
 
 def _words(draft: StoredDraft) -> int | None:

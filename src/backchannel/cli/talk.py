@@ -139,7 +139,16 @@ class Call:
         """
         if self.passphrase_file is not None:
             return self._filed_passphrase(self.passphrase_file)
-        first = self._hidden("passphrase, or Enter for ten words: ")
+        return self.typed_passphrase("passphrase, or Enter for ten words: ")
+
+    def typed_passphrase(self, question: str) -> str | None:
+        """A passphrase typed twice; None if words are to be made.
+
+        Raises:
+            LockedError: If there is no terminal to ask on.
+            UsageError: If the two differ.
+        """
+        first = self._hidden(question)
         if not first:
             return None
         if self._hidden("the same again: ") != first:

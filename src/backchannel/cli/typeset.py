@@ -103,6 +103,11 @@ def in_bytes(size: int) -> str:
     return f"{size / 1024:.1f} KiB" if size < 1024 * 1024 else f"{size / 1024 / 1024:.1f} MiB"
 
 
+def in_words(count: int) -> str:
+    """A number of words as people say it."""
+    return f"{count:,} word{'' if count == 1 else 's'}"
+
+
 @dataclass(frozen=True, slots=True)
 class _Frame:
     """Where prose stands: after the margin, within the measure."""

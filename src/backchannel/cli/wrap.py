@@ -76,14 +76,16 @@ def _pieces(text: str) -> Iterator[tuple[str, str]]:
 def _between_ideographs(word: str) -> list[str]:
     if word.isascii():
         return [word]
-    parts, before = [""], ""
+    # Lists, since a text that grows by a grapheme at a time is copied each time.
+    parts: list[list[str]] = [[]]
+    before = ""
     for grapheme in iter_graphemes(word):
         wide = columns(grapheme) > 1 or columns(before) > 1
         if before and wide and not _stays(before, grapheme):
-            parts.append("")
-        parts[-1] += grapheme
+            parts.append([])
+        parts[-1].append(grapheme)
         before = grapheme
-    return parts
+    return ["".join(part) for part in parts]
 
 
 def _stays(before: str, after: str) -> bool:

@@ -2,33 +2,38 @@
 
 from __future__ import annotations
 
-import shlex
-import shutil
-import subprocess
 import sys
-import tempfile
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import click
 
-from backchannel.cli.opening import find, open_desk, take, written_day
+from backchannel.cli.editor import Edited, editing
+from backchannel.cli.opening import alike, find, open_desk, take, written_day
 from backchannel.cli.talk import Call
-from backchannel.cli.typeset import in_bytes
+from backchannel.cli.typeset import in_bytes, in_words
 from backchannel.cli.verb import pass_call, verb
 from backchannel.cli.visible import one_line
 from backchannel.desk import writing
 from backchannel.desk.desk import Desk
 from backchannel.desk.records import Person, StoredDraft
+from backchannel.desk.store import RESTORED
 from backchannel.desk.writing import Saved
-from backchannel.errors import MalformedError, UnavailableError, UsageError
+from backchannel.errors import (
+    BackchannelError,
+    MalformedError,
+    NegativeError,
+    RefusedError,
+    UnavailableError,
+    UsageError,
+)
 from backchannel.letters import Enclosure, has_header, parse
 
 FILE = click.Path(path_type=Path, dir_okay=False, allow_dash=True)
 ENCLOSE = click.option(
     "--enclose", "enclosed", type=FILE, multiple=True, metavar="FILE", help="Enclose a file; may be repeated."
 )
-# What an editor would otherwise leave on the disk: swap files and registers.
-_QUIET_EDITORS = {"vi": ("-n", "-i", "NONE"), "vim": ("-n", "-i", "NONE"), "nvim": ("-n", "-i", "NONE")}
 
 
 @verb("write")
@@ -97,7 +102,7 @@ def send(call: Call, draft: int | None, uncompared: bool, who: str | None) -> No
             sent = writing.send(desk, stored, uncompared=uncompared, date=written_day(call, now), now=now)
         desk.commit(sent.changes)
         entry, name = sent.entry, one_line(desk.by_id(sent.entry.person).name)
-        what = f"{entry.words:,} words" if entry.id else "an empty letter"
+        what = in_words(entry.words) if entry.id else "an empty letter"
         call.emit(
             {"letter": entry.number, "to": desk.by_id(entry.person).name, "words": entry.words, "size": sent.size},
             f"letter {entry.number} to {name} sealed: {what}, {in_bytes(sent.size)}; it waits in the tray",
@@ -152,44 +157,59 @@ def _write(
     number: int | None,
     answers: int | None,
 ) -> None:
+    if desk.restored:
+        # Told before anything is typed.
+        raise RefusedError(RESTORED, hint="backchannel status")
     files = [_enclosure(path) for path in enclosed]
-    edited = source is None and sys.stdin.isatty()
-    text = _edit(call, start) if edited else _read(source, start)
-    if edited and text == start:
-        raise UsageError("nothing was written")
-    try:
-        saved = writing.save(desk, person, text, enclosures=files, answers=answers, number=number, now=call.edge.now())
-    except MalformedError as error:
-        if edited:
-            # Nobody else has what was typed: it is kept as it stands.
-            kept = writing.save_raw(desk, person, text, enclosures=files, number=number, now=call.edge.now())
-            desk.commit(kept.changes)
-            error.message += f"; what you wrote is kept as draft {kept.draft.number}"
-            error.hint = f"backchannel write --draft {kept.draft.number}"
-        raise
-    desk.commit(saved.changes)
+    keep = partial(writing.save, desk, person, enclosures=files, answers=answers, number=number, now=call.edge.now())
+    if source is not None or not sys.stdin.isatty():
+        saved = keep(_read(source, start))
+        desk.commit(saved.changes)
+        _saved(call, person, saved)
+        return
+    with editing(call.edge, start) as edited:
+        if edited.raw == start.encode():
+            if edited.trouble:
+                raise NegativeError(f"{edited.trouble}, and nothing was written")
+            raise UsageError("nothing was written")
+        raw_keep = partial(writing.save_raw, desk, person, enclosures=files, number=number, now=call.edge.now())
+        saved, error = _kept(edited, lambda text: keep(_as_typed(text, start)), raw_keep)
+        desk.commit(saved.changes)
+    if error is not None:
+        error.message += f"; what you wrote is kept as draft {saved.draft.number}"
+        error.hint = f"backchannel write --draft {saved.draft.number}"
+        raise error
     _saved(call, person, saved)
+
+
+def _kept(
+    edited: Edited, keep: Callable[[str], Saved], keep_raw: Callable[[str], Saved]
+) -> tuple[Saved, BackchannelError | None]:
+    """What to keep of what was typed, and what is wrong with it: nobody else has it, so all of it is kept."""
+    try:
+        text = edited.raw.decode()
+    except UnicodeDecodeError:
+        return keep_raw(edited.raw.decode("latin-1")), MalformedError("this is not text in UTF-8")
+    try:
+        return keep(text), UnavailableError(edited.trouble) if edited.trouble else None
+    except BackchannelError as error:
+        return keep_raw(text), error
 
 
 def _saved(call: Call, person: Person, saved: Saved) -> None:
     number = saved.draft.number
     call.emit(
         {"draft": number, "to": person.name, "words": saved.words, "normalised": list(saved.normalised)},
-        f"draft {number} to {one_line(person.name)}: {saved.words:,} words",
+        f"draft {number} to {one_line(person.name)}: {in_words(saved.words)}",
     )
     # Blank lines and the order of fields are nobody's words: no talk of those.
     changes = [change for change in saved.normalised if change != "layout"]
     if changes:
         call.say(f"set in the form of a letter: {', '.join(changes)}")
     addressed = parse(saved.draft.text).draft.head.recipient
-    if not _alike(addressed, person.name):
+    if not alike(addressed, person.name):
         call.warn(f"it is addressed to {one_line(addressed)}, and goes to {one_line(person.name)}")
     call.hint(f"backchannel send {number}")
-
-
-def _alike(one: str, other: str) -> bool:
-    """Whether two names have a word in common: "Mr. Orlov" is Mikhail Orlov, and Anna Reuter is not."""
-    return not set(one.casefold().split()).isdisjoint(other.casefold().split())
 
 
 def _read(source: Path | None, start: str) -> str:
@@ -201,6 +221,15 @@ def _read(source: Path | None, start: str) -> str:
         raise MalformedError("this is not text in UTF-8") from None
     if not text.strip():
         raise UsageError("nothing was written")
+    return _with_header(text, start)
+
+
+def _as_typed(text: str, start: str) -> str:
+    # A line with a colon stood among fields: it is one misspelt, and not prose.
+    return text if ":" in text.split("\n", 1)[0] else _with_header(text, start)
+
+
+def _with_header(text: str, start: str) -> str:
     # The header alone: what a draft said before is replaced, not continued.
     header, _, _ = start.partition("\n\n")
     return text if has_header(text) else f"{header}\n\n{text}"
@@ -208,32 +237,3 @@ def _read(source: Path | None, start: str) -> str:
 
 def _enclosure(path: Path) -> Enclosure:
     return writing.enclosure(path.name, take(path))
-
-
-def _edit(call: Call, start: str) -> str:
-    """Let the user's editor write on *start*, in a file that is only ever in memory.
-
-    Raises:
-        UnavailableError: If there is no editor, no memory file system, or the editor failed.
-    """
-    edge = call.edge
-    if edge.editor is None:
-        raise UsageError("no editor: set EDITOR, or name a file, or write to standard input (-)")
-    if edge.memory is None:
-        raise UnavailableError("no file system in memory for the editor: name a file, or write to standard input (-)")
-    folder = Path(tempfile.mkdtemp(dir=edge.memory))
-    try:
-        path = folder / "letter.txt"
-        path.touch(mode=0o600)
-        path.write_text(start, encoding="utf-8")
-        words = shlex.split(edge.editor)
-        ended = subprocess.run([*words, *_QUIET_EDITORS.get(Path(words[0]).name, ()), str(path)], check=False)
-        if ended.returncode:
-            raise UnavailableError(f"the editor failed with {ended.returncode}: nothing was kept")
-        return path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise UnavailableError(f"there is no editor {one_line(edge.editor)}") from None
-    except UnicodeDecodeError:
-        raise MalformedError("this is not text in UTF-8") from None
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)

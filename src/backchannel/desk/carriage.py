@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from typing import Final
 
 from backchannel import pouch as pouches
 from backchannel.errors import MalformedError, RefusedError, VerificationError
@@ -24,6 +25,10 @@ from .desk import Changes, Desk, keys_name
 from .records import Entry, Person, PouchNote, Stage, number_name
 from .writing import sent_name, words_in
 
+# Implementation constant: bytes that one unpacking expands before it leaves the
+# rest to the next, so that no correspondent's pouch keeps a desk busy for long.
+MAX_EXPANDED: Final = 64 * 1024 * 1024
+
 
 class Outcome(StrEnum):
     """What became of one envelope in a pouch."""
@@ -32,6 +37,7 @@ class Outcome(StrEnum):
     ALREADY = "already here"
     UNREADABLE = "opened, but not a letter that this version can show"
     REFUSED = "refused"
+    DEFERRED = "not opened yet"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +47,7 @@ class Packed:
     note: PouchNote
     pouch: bytes
     left_behind: int  # letters that did not fit
+    held: int  # letters that are not to leave: the correspondence is frozen, or their keys were never compared
     changes: Changes
 
 
@@ -76,6 +83,8 @@ class _Opening:
     states: dict[int, State]
     number: int
     changes: Changes = field(default_factory=dict)
+    read: set[int] = field(default_factory=set)  # generations of which something was opened
+    expanded: int = 0  # bytes of what was opened
 
 
 def pack(desk: Desk, person: Person, *, again: bool, now: int) -> Packed:
@@ -88,8 +97,9 @@ def pack(desk: Desk, person: Person, *, again: bool, now: int) -> Packed:
     """
     if not person.met:
         raise RefusedError(f"you have not met {person.name} yet: their answering card is awaited")
-    stages = (Stage.TRAY, Stage.LEFT) if again else (Stage.TRAY,)
-    waiting = [entry for entry in desk.entries(person) if entry.outgoing and entry.stage in stages]
+    stages = (Stage.TRAY, Stage.LEFT, Stage.PASSED) if again else (Stage.TRAY,)
+    sealed = [entry for entry in desk.entries(person) if entry.outgoing and entry.stage in stages]
+    waiting = [] if desk.keys(person).frozen else [entry for entry in sealed if _may_leave(person, entry)]
     envelopes: list[bytes] = []
     room = pouches.CAPACITY
     for entry in waiting:
@@ -113,7 +123,7 @@ def pack(desk: Desk, person: Person, *, again: bool, now: int) -> Packed:
     for entry in packed:
         left = replace(entry, stage=Stage.LEFT, left=entry.left or now, pouch=note.number)
         changes[records.LETTERS, number_name(entry.number)] = left.encode()
-    return Packed(note, pouch, len(waiting) - len(packed), changes)
+    return Packed(note, pouch, len(waiting) - len(packed), len(sealed) - len(waiting), changes)
 
 
 def unpack(desk: Desk, pouch: bytes, *, now: int) -> Unpacked:
@@ -128,6 +138,8 @@ def unpack(desk: Desk, pouch: bytes, *, now: int) -> Unpacked:
     frozen_before = states[person.generation].frozen
     work = _Opening(desk, person, now, desk.next_number(records.POUCHES), states, desk.next_number(records.LETTERS))
     arrivals = [_open(work, envelope) for envelope in content.envelopes]
+    for generation in work.read:
+        work.changes[records.KEYS, keys_name(person, generation)] = states[generation].encode()
     note = PouchNote(
         work.pouch,
         pouches.seal_number(pouch),
@@ -182,6 +194,8 @@ def _open(work: _Opening, envelope: bytes) -> Arrival:
     known = work.changes.get(where) or work.desk.store.get(*where)
     if known is not None:
         return Arrival(Outcome.ALREADY, int.from_bytes(known))
+    if work.expanded > MAX_EXPANDED:
+        return Arrival(Outcome.DEFERRED)
     for generation in work.person.generations:
         try:
             opened = ratchet.read(work.states[generation], envelope, kem=work.desk.kem, now=work.now)
@@ -196,7 +210,7 @@ def _open(work: _Opening, envelope: bytes) -> Arrival:
 
 def _enter(work: _Opening, generation: int, envelope: bytes, opened: ratchet.Opened) -> Arrival:
     work.states[generation] = opened.state
-    work.changes[records.KEYS, keys_name(work.person, generation)] = opened.state.encode()
+    work.read.add(generation)
     # Who has read another letter in the place of ours has not read ours: a
     # frozen correspondence keeps what may have to be carried again.
     if not opened.state.frozen:
@@ -219,6 +233,8 @@ def _enter(work: _Opening, generation: int, envelope: bytes, opened: ratchet.Ope
         words=words_in(letter.texts) if letter else 0,
         sealed=work.now,
         pouch=work.pouch,
+        uncompared=not work.person.vouched(generation),
+        superseded=generation != work.person.generation,
     )
     work.changes[records.LETTERS, name] = entry.encode()
     work.changes[records.ENVELOPES, ratchet.digest(envelope)] = name
@@ -243,17 +259,29 @@ def _item(packed: bytes) -> Letter | Empty | Unknown:
 
 
 def _acknowledge(work: _Opening, generation: int, seen: int) -> None:
-    """Their letter says which of ours they had read last: that one has arrived."""
-    if not seen:
-        return
-    found = work.desk.store.get(records.SENT, sent_name(work.person.id, generation, seen))
-    if found is None:
-        return
-    number = int.from_bytes(found)
-    entry = work.desk.entry(number)
-    if entry.stage is Stage.LEFT:
-        work.changes[records.LETTERS, found] = replace(entry, stage=Stage.ARRIVED).encode()
-        work.changes[records.TRAY, found] = None
+    """Their letter says which of ours they had read last: that one has arrived.
+
+    Those before it may be lost all the same, so they are only said to be passed.
+    """
+    for index in range(seen, 0, -1):
+        name = work.desk.store.get(records.SENT, sent_name(work.person.id, generation, index))
+        if name is None:  # it has left no line
+            continue
+        body = work.changes.get((records.LETTERS, name)) or work.desk.store.get(records.LETTERS, name)
+        assert body is not None  # what has no line is not found by its index
+        entry = Entry.decode(body)
+        if index < seen and entry.stage is not Stage.LEFT:
+            return
+        if entry.stage in (Stage.LEFT, Stage.PASSED):
+            stage = Stage.ARRIVED if index == seen else Stage.PASSED
+            work.changes[records.LETTERS, name] = replace(entry, stage=stage).encode()
+        if index == seen:
+            work.changes[records.TRAY, name] = None
+
+
+def _may_leave(person: Person, entry: Entry) -> bool:
+    # Sealed under keys that were renewed and never compared, it may be for somebody else.
+    return entry.generation == person.generation or person.vouched(entry.generation)
 
 
 def _noted(note: PouchNote) -> Changes:

@@ -10,7 +10,7 @@ leaves before it has returned.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Self, TypeAlias
 
@@ -18,6 +18,7 @@ from backchannel.errors import LockedError, NegativeError, RefusedError, UsageEr
 from backchannel.keys import Cost, Random
 from backchannel.letters import Letter, unpack
 from backchannel.seal import ratchet
+from backchannel.seal.card import fold
 from backchannel.seal.kem import Kem
 from backchannel.seal.meeting import Register
 from backchannel.seal.state import State
@@ -102,9 +103,9 @@ class Desk:
             UsageError: If there are several.
         """
         people = self.people()
-        wanted = folded(name)
-        found = [p for p in people if folded(p.name) == wanted] or [
-            p for p in people if wanted and wanted in folded(p.name)
+        wanted = fold(name)
+        found = [p for p in people if fold(p.name) == wanted] or [
+            p for p in people if wanted and wanted in fold(p.name)
         ]
         if len(found) > 1:
             raise UsageError(f"“{name}” may be any of: {', '.join(p.name for p in found)}")
@@ -193,6 +194,29 @@ class Desk:
         """Whether this folder is not the newest copy of the desk: then it only reads."""
         return self.store.restored
 
+    def lapse(self, now: int) -> None:
+        """Erase the keys whose time is over, if there are any; an old copy leaves them to the newer one."""
+        if self.restored:
+            return
+        changes: Changes = {}
+        for person in self.people():
+            kept = tuple(old for old in person.renewed if old.date + ratchet.KEPT_SECONDS >= now)
+            for old in set(person.renewed) - set(kept):
+                changes[records.KEYS, keys_name(person, old.generation)] = None
+            if kept != person.renewed:
+                person = replace(person, renewed=kept)  # noqa: PLW2901 - the same person, less
+                changes[records.PEOPLE, person.id] = person.encode()
+            for generation in person.generations:
+                state = self.keys(person, generation)
+                lapsed = ratchet.lapse(state, now)
+                if lapsed is not state:
+                    changes[records.KEYS, keys_name(person, generation)] = lapsed.encode()
+        register = self.register
+        if register.lapse(now) is not register:
+            changes[records.CARDS, b""] = register.lapse(now).encode()
+        if changes:
+            self.commit(changes)
+
     def commit(self, changes: Changes) -> None:
         """Write *changes*, all or nothing; whatever leaves, leaves after this.
 
@@ -207,6 +231,8 @@ class Desk:
 
         Its keys may have been used by the newer copy, so that nothing may be
         sealed with them; each correspondence ends its freeze by meeting again.
+        So may its cards that await an answer, which *changes* have withdrawn
+        (desk/introductions.py makes cards on no other register).
         """
         frozen: Changes = {}
         for person in self.people():
@@ -245,8 +271,3 @@ class UnknownPersonError(NegativeError):
 def keys_name(person: Person, generation: int) -> bytes:
     """Where the state of one generation of *person*'s keys lies."""
     return person.id + generation.to_bytes(4)
-
-
-def folded(name: str) -> str:
-    """What two names have in common that people would take for one."""
-    return " ".join(name.casefold().split())

@@ -6,20 +6,21 @@ the desk's people, and to the generations of their keys.
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import dataclass, replace
 from typing import Final
 
 from backchannel.errors import NegativeError, RefusedError, UsageError
 from backchannel.keys import Cost
 from backchannel.seal import card as cards
-from backchannel.seal import ratchet, words
+from backchannel.seal import words
 from backchannel.seal.card import Answer, Terms
 from backchannel.seal.meeting import Fate, Met, Register
 from backchannel.seal.state import Transcript
 
 from . import records
-from .desk import Changes, Desk, UnknownPersonError, folded, keys_name
-from .records import Person, PersonId
+from .desk import Changes, Desk, UnknownPersonError, keys_name
+from .records import Person, PersonId, Renewed
 
 DAY: Final = 86_400
 
@@ -75,7 +76,8 @@ def meet(
     if isinstance(read, Answer):
         if alias or again:
             raise UsageError("an answering card says by itself whose it is")
-        register, met = desk.register.complete(card, kem=desk.kem, now=now)
+        # On an old copy no card awaits an answer: the newer one may have had it.
+        register, met = _register(desk, now).complete(card, kem=desk.kem, now=now)
         return _meeting(desk.by_id(PersonId(met.person)), met, register, answer=None, now=now)
     owner = desk.owner.name
     desk.register.check_first(card, to_me=to_me, reader=owner, kem=desk.kem, now=now)
@@ -117,16 +119,14 @@ def check_string(desk: Desk, person: Person, cost: Cost) -> bytes:
     return words.check_string(desk.keys(person).transcript, cost)
 
 
-def compare(person: Person, check: bytes, heard: str, *, now: int) -> Changes:
-    """Note that the words heard from *person* are this desk's own.
+def compare(person: Person, check: bytes, heard: str, *, now: int) -> tuple[bool, Changes]:
+    """Whether the words heard from *person* are this desk's own, and the note of it, either way.
 
     Raises:
-        NegativeError: If they differ: somebody may stand between the two.
-        UsageError: If they were mistyped.
+        UsageError: If they were mistyped, which says nothing.
     """
-    if not words.heard_right(check, heard):
-        raise NegativeError("the words differ: do not write, somebody may stand between you; meet anew by another way")
-    return _put_person(replace(person, compared=now))
+    same = words.heard_right(check, heard)
+    return same, _put_person(replace(person, compared=now if same else 0))
 
 
 def _register(desk: Desk, now: int) -> Register:
@@ -157,7 +157,7 @@ def _from_card(desk: Desk, name: str, *, again: str | None) -> Person:
     if not name:
         raise UsageError("this card names nobody: say whose it is", hint='backchannel meet CARD --as "NAME" -o FILE')
     # Two who differ only in case or spaces could both be found by no name.
-    known = next((p for p in desk.people() if folded(p.name) == folded(name)), None)
+    known = next((p for p in desk.people() if cards.fold(p.name) == cards.fold(name)), None)
     if known is None:
         return _new(desk, name)
     if known.met:
@@ -169,21 +169,20 @@ def _from_card(desk: Desk, name: str, *, again: str | None) -> Person:
 
 def _new(desk: Desk, name: str) -> Person:
     """Somebody under a name that can stand at the head of a letter: *name*, without its spare spaces."""
-    name = " ".join(name.split())
+    name = unicodedata.normalize("NFC", " ".join(name.split()))
     if not name or not cards.is_name(name):
-        raise UsageError(f"a name is wanted: at most {cards.MAX_NAME} bytes, without control characters")
+        raise UsageError(
+            f"a name is wanted: one line of at most {cards.MAX_NAME} bytes, without characters that are not seen"
+        )
     return Person(PersonId.draw(desk.random), name)
 
 
 def _meeting(person: Person, met: Met, register: Register, *, answer: bytes | None, now: int) -> Introduced:
     generation = person.generation + 1
-    renewed = (*person.renewed, (person.generation, now)) if person.met else ()
-    kept = tuple((old, date) for old, date in renewed if date + ratchet.KEPT_SECONDS >= now)
-    person = replace(person, terms=(met.first, met.second), generation=generation, renewed=kept, compared=0)
+    renewed = (*person.renewed, Renewed(person.generation, now, person.compared)) if person.met else ()
+    person = replace(person, terms=(met.first, met.second), generation=generation, renewed=renewed, compared=0)
     changes = _put(register) | _put_person(person)
     changes[records.KEYS, keys_name(person, generation)] = met.state.encode()
-    for old, _ in set(renewed) - set(kept):
-        changes[records.KEYS, keys_name(person, old)] = None
     return Introduced(person, answer, changes, renewed=generation > 1, transcript=met.state.transcript)
 
 

@@ -44,6 +44,7 @@ class Stage(StrEnum):
 
     TRAY = "in the tray"
     LEFT = "left"
+    PASSED = "left; they have read a later one"
     ARRIVED = "arrived"
     RECALLED = "recalled"
     RECEIVED = "received"
@@ -95,18 +96,23 @@ class Owner(_Record):
 
 
 @dataclass(frozen=True, slots=True)
-class Person(_Record):
-    """A correspondent, or somebody who is to become one.
+class Renewed:
+    """Keys that were renewed: they write no more, and read what is under way until 90 days after *date*."""
 
-    Generations of keys are counted from 1; the newest writes, the ones before
-    read what is still under way until 90 days after *renewed*, their dates.
-    """
+    generation: int
+    date: int
+    compared: int  # when the words of that generation were compared; 0: never
+
+
+@dataclass(frozen=True, slots=True)
+class Person(_Record):
+    """A correspondent, or somebody who is to become one. Generations of keys are counted from 1."""
 
     id: PersonId
     name: str
     terms: tuple[Terms, ...] = ()  # of the two cards: the first, the answering
     generation: int = 0
-    renewed: tuple[tuple[int, int], ...] = ()
+    renewed: tuple[Renewed, ...] = ()
     compared: int = 0  # when the words of this generation were compared; 0: not yet
 
     @property
@@ -116,17 +122,24 @@ class Person(_Record):
     @property
     def generations(self) -> tuple[int, ...]:
         """The generations whose keys are kept, newest first."""
-        return (self.generation, *(old for old, _ in reversed(self.renewed))) if self.met else ()
+        return (self.generation, *(old.generation for old in reversed(self.renewed))) if self.met else ()
+
+    def vouched(self, generation: int) -> bool:
+        """Whether the words of that *generation* were compared."""
+        dates = {old.generation: old.compared for old in self.renewed} | {self.generation: self.compared}
+        return bool(dates.get(generation))
 
     def _value(self) -> Value:
         terms = tuple((t.holder, t.reader, t.expires, t.archive or b"") for t in self.terms)
-        return self.id, self.name, terms, self.generation, self.renewed, self.compared
+        renewed = tuple((old.generation, old.date, old.compared) for old in self.renewed)
+        return self.id, self.name, terms, self.generation, renewed, self.compared
 
     @classmethod
     def _of(cls, value: Any) -> Self:
         id_, name, terms, generation, renewed, compared = value
         cards = tuple(Terms(h, r, e, archive=Digest(a) if a else None) for h, r, e, a in terms)
-        return cls(PersonId(id_), name, cards, generation, renewed, compared)
+        before = tuple(Renewed(*old) for old in renewed)
+        return cls(PersonId(id_), name, cards, generation, before, compared)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +159,8 @@ class Entry(_Record):
     sealed: int  # when it was sealed here, or opened here
     left: int = 0
     pouch: int = 0  # the pouch it left or came in, by number
-    uncompared: bool = False
+    uncompared: bool = False  # under keys whose words had not been compared: it may be anybody's, or for anybody
+    superseded: bool = False  # came under keys that had been renewed: whoever had those may have written it
     root: bytes = b""  # the letter root, once the text is destroyed
 
     def _value(self) -> Value:
@@ -165,13 +179,14 @@ class Entry(_Record):
             self.left,
             self.pouch,
             int(self.uncompared),
+            int(self.superseded),
             self.root,
         )
 
     @classmethod
     def _of(cls, value: Any) -> Self:
         number, person, outgoing, stage, generation, index, id_, *rest = value
-        kind, dated, words, sealed, left, pouch, uncompared, root = rest
+        kind, dated, words, sealed, left, pouch, uncompared, superseded, root = rest
         return cls(
             number,
             PersonId(person),
@@ -187,6 +202,7 @@ class Entry(_Record):
             left,
             pouch,
             bool(uncompared),
+            bool(superseded),
             root,
         )
 

@@ -32,6 +32,7 @@ from backchannel.seal.ratchet import FrozenError, UnansweredError
 from . import records
 from .desk import Changes, Desk, keys_name
 from .records import Entry, Person, PersonId, Stage, StoredDraft, number_name
+from .store import RESTORED
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,9 +232,7 @@ def _named(stored: StoredDraft | None) -> tuple[str, ...]:
 
 def _check_may_write(desk: Desk, person: Person, *, uncompared: bool) -> None:
     if desk.restored:
-        raise RefusedError(
-            "this desk is an old copy, or was moved: it reads and does not write", hint="backchannel status"
-        )
+        raise RefusedError(RESTORED, hint="backchannel status")
     if not person.met:
         raise RefusedError(f"you have not met {person.name} yet: their answering card is awaited")
     if not person.compared and not uncompared:

@@ -22,6 +22,7 @@ from backchannel.seal.state import HalfSecret
 MAX_NAME: Final = 200
 OPENED_SIZE: Final = 2048
 MAX_CARD: Final = 4096
+MAX_EXPIRY: Final = 253_402_300_799  # the last second of the year 9999
 
 LABEL_FIRST: Final = b"backchannel/v1/card/first"
 LABEL_ANSWER: Final = b"backchannel/v1/card/answer"
@@ -97,6 +98,7 @@ class Card:
                 and len(key) == PublicKey.size
                 and len(half) == HalfSecret.size
                 and len(archive) in (0, Digest.size)
+                and expires <= MAX_EXPIRY
                 and is_name(holder)
                 and is_name(reader)
             ):  # fmt: skip
@@ -125,7 +127,9 @@ def make(terms: Terms, *, kem: Kem, random: Random) -> tuple[Card, PrivateKey]:
     """
     for name in (terms.holder, terms.reader):
         if not is_name(name):
-            raise UsageError(f"a name on a card is at most {MAX_NAME} bytes, without control characters")
+            raise UsageError(
+                f"a name on a card is one line of at most {MAX_NAME} bytes, without characters that are not seen"
+            )
     private, public = kem.generate(random)
     return Card(public, HalfSecret.draw(random), terms), private
 
@@ -184,10 +188,29 @@ def digest(card: bytes) -> Digest:
 
 
 def is_name(name: str) -> bool:
-    """Whether *name* can stand on a card."""
-    # Control characters would let a card draw on the reader's terminal.
-    # A lone surrogate, which an argument may hold, has no UTF-8.
-    return all(unicodedata.category(c) not in ("Cc", "Cs") for c in name) and len(name.encode()) <= MAX_NAME
+    """Whether *name* can stand on a card (docs/spec/card.md §1).
+
+    Two names that look alike must be alike, and none may draw on the reader's
+    terminal: a name is composed, on one line, without space around it and
+    without characters that are not seen. A lone surrogate has no UTF-8.
+    """
+    if any(_is_unseen(name, at) for at in range(len(name))):
+        return False
+    composed = unicodedata.normalize("NFC", name)
+    return name == composed.strip() and len(name.encode()) <= MAX_NAME
+
+
+def fold(name: str) -> str:
+    """What two names have in common that people would take for one."""
+    seen = "".join(c for c in unicodedata.normalize("NFKC", name) if c not in JOINERS)
+    return " ".join(unicodedata.normalize("NFKC", seen.casefold()).split())
+
+
+def _is_unseen(name: str, at: int) -> bool:
+    if name[at] in JOINERS:
+        beside = name[at - 1 : at] + name[at + 1 : at + 2]
+        return len(beside) < 2 or any(unicodedata.category(c) not in _CASELESS for c in beside)
+    return unicodedata.category(name[at]) in _UNSEEN_KINDS or name[at] in _UNSEEN
 
 
 def _carriage(value: tuple[Value, ...]) -> Carriage | None:
@@ -197,3 +220,19 @@ def _carriage(value: tuple[Value, ...]) -> Carriage | None:
         case (int(place), int(mailbox), bytes(charter)) if len(charter) == Digest.size:
             return Carriage(place, mailbox, Digest(charter))
     raise MalformedError("this is not a card, or it has been altered")
+
+
+# Joiners are part of how names are written in scripts without case, and only there.
+JOINERS: Final = "\u200c\u200d"
+_CASELESS: Final = frozenset({"Lo", "Lm", "Mn", "Mc"})
+_UNSEEN_KINDS: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+# Default-ignorable, though letters and marks by category (Unicode, DerivedCoreProperties).
+_UNSEEN: Final = frozenset(
+    map(
+        chr,
+        [
+            *(0x34F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x3164, 0xFFA0),
+            *(*range(0x180B, 0x1810), *range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0)),
+        ],
+    )
+)

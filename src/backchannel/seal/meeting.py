@@ -25,6 +25,8 @@ from backchannel.seal.state import State, Transcript
 # Specification constant (docs/spec/card.md §4).
 LABEL_TRANSCRIPT: Final = b"backchannel/v1/meeting/transcript"
 
+LATE: Final = "this answers a card that has expired: make a new one"
+
 
 class Fate(StrEnum):
     """What became of a first card."""
@@ -36,7 +38,7 @@ class Fate(StrEnum):
 
 
 class CopiedCardError(VerificationError):
-    """One card has been answered twice: somebody else has had it in his hands."""
+    """One card has two answers: it was copied, or one of them was altered; its key is gone, so nobody can tell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,7 @@ class Register:
     waiting: dict[Digest, Waiting] = field(default_factory=dict)
     spent: dict[Digest, Spent] = field(default_factory=dict)
     keys_made: frozenset[Digest] = frozenset()
+    keys_answered: frozenset[Digest] = frozenset()
 
     def issue(self, person: bytes, terms: Terms, *, kem: Kem, random: Random) -> tuple[Register, bytes]:
         """Make a first card for *person*, this desk's own name for somebody.
@@ -113,7 +116,9 @@ class Register:
         secrets = ratchet.Secrets(_transcript(first, raw, opened), card.half, mine.half)
         state = ratchet.start(secrets, answer=mine.key, private=private, now=now)
         register = replace(
-            register.with_key(mine.key), spent=register.spent | {name: Spent(Fate.ANSWERED, person, raw)}
+            register.with_key(mine.key),
+            spent=register.spent | {name: Spent(Fate.ANSWERED, person, raw)},
+            keys_answered=register.keys_answered | {_key_name(card.key)},
         )
         return register, raw, Met(person, state, card.terms, terms)
 
@@ -128,12 +133,11 @@ class Register:
             raise MalformedError("this is an answering card")
         if self.made(card.key):  # 2
             raise RefusedError("this is a card of your own: hand it to its reader")
-        spent = self.spent.get(cards.digest(first))
-        if spent:  # 3: only a card that was answered is spent and not this desk's own
+        if _key_name(card.key) in self.keys_answered:  # 3: whatever else the card says this time
             raise RefusedError("this card has been answered already")
         if card.terms.expires <= now:  # 4
             raise RefusedError("this card has expired")
-        if not (to_me or card.terms.bare or _same_name(card.terms.reader, reader)):  # 5
+        if not (to_me or card.terms.bare or cards.fold(card.terms.reader) == cards.fold(reader)):  # 5
             raise RefusedError("this card names another reader")
         return card
 
@@ -150,9 +154,11 @@ class Register:
         if waiting is None:
             raise self._no_longer(carried.first, answer)  # 8 to 12
         first = Card.decode(waiting.card, cards.LABEL_FIRST)
+        if first.terms.expires <= now:  # 13: before its key is used
+            raise RefusedError(LATE)
         card, opened = cards.open_answer(carried, waiting.private, kem)  # 14
-        if min(first.terms.expires, card.terms.expires) <= now:  # 13
-            raise RefusedError("this answers a card that has expired: make a new one")
+        if card.terms.expires <= now:  # 13
+            raise RefusedError(LATE)
         if self.made(card.key):  # 15
             raise VerificationError("this answering card bears a key of this desk's own")
         secrets = ratchet.Secrets(_transcript(waiting.card, answer, opened), first.half, card.half)
@@ -205,6 +211,7 @@ class Register:
             tuple((name, w.person, w.card, w.private) for name, w in self.waiting.items()),
             tuple((name, s.fate.value, s.person, s.answer) for name, s in self.spent.items()),
             b"".join(sorted(self.keys_made)),
+            b"".join(sorted(self.keys_answered)),
         ))  # fmt: skip
 
     @classmethod
@@ -216,11 +223,12 @@ class Register:
         """
         value: Any = decode(data)
         try:
-            waiting, spent, keys = value
+            waiting, spent, made, answered = value
             return cls(
                 {Digest(name): Waiting(person, card, PrivateKey(key)) for name, person, card, key in waiting},
                 {Digest(name): Spent(Fate(fate), person, answer) for name, fate, person, answer in spent},
-                frozenset(Digest(keys[at : at + Digest.size]) for at in range(0, len(keys), Digest.size)),
+                _digests(made),
+                _digests(answered),
             )
         except (TypeError, ValueError):
             raise MalformedError("a register of cards does not parse") from None
@@ -241,12 +249,14 @@ class Register:
         if spent.fate is Fate.WITHDRAWN:
             return RefusedError("this answers a card that was withdrawn")  # 11
         if spent.fate is Fate.EXPIRED:
-            return RefusedError("this answers a card that has expired: make a new one")  # 13
+            return RefusedError(LATE)  # 13
         if spent.answer == answer:
             return RefusedError("this is an answering card of your own: hand it to its reader")  # 8
         if spent.answer == hashlib.sha256(answer).digest():
             return RefusedError("this card has been used: you have met")  # 9
-        return CopiedCardError("another answer to this card came before: somebody has copied the card")  # 10
+        return CopiedCardError(
+            "another answer to this card came before: the card was copied, or this answer altered"
+        )  # 10
 
     def _end(self, name: Digest, spent: Spent) -> Register:
         waiting = {other: card for other, card in self.waiting.items() if other != name}
@@ -261,5 +271,5 @@ def _key_name(key: PublicKey) -> Digest:
     return Digest(hashlib.sha256(key).digest())
 
 
-def _same_name(a: str, b: str) -> bool:
-    return a.casefold().split() == b.casefold().split()
+def _digests(raw: bytes) -> frozenset[Digest]:
+    return frozenset(Digest(raw[at : at + Digest.size]) for at in range(0, len(raw), Digest.size))

@@ -203,6 +203,12 @@ def freeze(state: State, why: str) -> State:
     return state
 
 
+def lapse(state: State, now: int) -> State:
+    """The state without the dated keys whose time is over; itself, if there are none."""
+    lapsed = _expired(state.copy(), now)
+    return state if lapsed == state else lapsed
+
+
 def carrying_key(state: State) -> PouchKey:
     """The key to pack a pouch for the correspondent under (docs/spec/ratchet.md §8).
 
