@@ -129,7 +129,7 @@ SHARDS = 24
 def test_power_loss_at_a_moment_of_a_history_loses_no_letter_and_seals_none_twice(
     tmp_path: Path, expected: Listings
 ) -> None:
-    run(tmp_path, expected, lambda at: at % 71 == 11)
+    run(tmp_path, expected, lambda at: at % 97 == 11)
 
 
 @pytest.mark.long

@@ -108,7 +108,7 @@ def texts(turn: int, begin: int) -> set[str]:
 
 
 def test_processes_killed_at_any_moment_lose_no_letter_and_seal_none_twice(tmp_path: Path) -> None:
-    kill_and_look(tmp_path, 5)
+    kill_and_look(tmp_path, 4)
 
 
 @pytest.mark.long

@@ -39,6 +39,10 @@ def test_a_draft_is_kept_as_its_text_form_and_replaced_in_place(tmp_path: Path) 
         assert "one, again" in drafts[first]
         assert f"From: {ANNA}\nTo: {MIKHAIL}\n" in drafts[first]
         assert "two" in drafts[second]
+        empty = anna.save("Language: en\n\n\\\n")
+        with unchanged(anna), pytest.raises(UsageError, match=r"^draft 3 is empty$"):
+            anna.send(empty)
+        anna.desk.commit(writing.discard(anna.desk.draft(empty)))
         anna.desk.commit(writing.discard(anna.desk.draft(first)))
         assert [draft.number for draft in anna.desk.drafts()] == [second]
         with unchanged(anna), pytest.raises(NegativeError, match=r"^there is no draft 1$"):
