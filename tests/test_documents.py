@@ -92,8 +92,10 @@ def test_every_verb_is_described_in_the_documents() -> None:
 def test_every_specification_page_has_example_bytes_and_reasons_for_refusal() -> None:
     for page in (ROOT / "docs" / "spec").glob("*.md"):
         text = page.read_text(encoding="utf-8").lower()
-        if page.name != "labels.md":
-            assert "example" in text, page.name
+        if page.name == "labels.md":  # a list
+            continue
+        assert "example" in text, page.name
+        if page.name != "commitment.md":  # it decodes nothing
             assert "refus" in text, page.name
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import click
@@ -57,9 +58,10 @@ def _table(call: Call, rows: list[dict[str, Any]], headings: list[str]) -> str:
 @click.option("--beside", is_flag=True, help="Two texts in two columns.")
 @click.option("--text", "as_text", is_flag=True, help="In the text form of a draft.")
 @click.option("--draft", is_flag=True, help="Show draft NUMBER instead.")
-@click.option("--save", metavar="NAME", help="Write the enclosure NAME to a file of that name here.")
+@click.option("--save", metavar="NAME", help="Write the enclosure NAME to a file, of that name here or -o.")
+@click.option("-o", "out", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Where to save it.")
 @pass_call
-def read(call: Call, number: int, beside: bool, as_text: bool, draft: bool, save: str | None) -> None:
+def read(call: Call, number: int, beside: bool, as_text: bool, draft: bool, save: str | None, out: Path | None) -> None:
     """Show a letter as a letter.
 
     Its paragraphs are numbered as they are cited: "Cites: 3:1-2" in a draft
@@ -73,7 +75,7 @@ def read(call: Call, number: int, beside: bool, as_text: bool, draft: bool, save
         entry = desk.entry(number)
         letter = desk.letter(entry)
         if save is not None:
-            _save(call, letter, save)
+            _save(call, letter, save, out)
             return
         if call.json or as_text:
             text = format_draft(draft_of(letter, number=desk.number_of, resolve=lambda n: desk.letter(desk.entry(n))))
@@ -159,9 +161,7 @@ def _as_json(row: dict[str, Any], desk: Desk, letter: Letter, text: str) -> dict
     }
 
 
-def _save(call: Call, letter: Letter, name: str) -> None:
-    from pathlib import Path  # noqa: PLC0415
-
+def _save(call: Call, letter: Letter, name: str, out: Path | None) -> None:
     from backchannel.desk import files  # noqa: PLC0415
 
     found = next((e for e in letter.enclosures if e.name == name), None)
@@ -169,10 +169,10 @@ def _save(call: Call, letter: Letter, name: str) -> None:
         names = ", ".join(e.name for e in letter.enclosures) or "none"
         raise NegativeError(f"no enclosure of that name: there is {names}")
     # A letter's file names are plain ones (docs/spec/letter.md), so this stays in this folder.
-    files.stage(Path(found.name), found.data).publish()
-    call.emit(
-        {"saved": found.name, "size": len(found.data)}, f"saved {found.name}, {typeset.in_bytes(len(found.data))}"
-    )
+    path = out or Path(found.name)
+    files.stage(path, found.data).publish()
+    size = len(found.data)
+    call.emit({"saved": str(path), "size": size}, f"saved {one_line(str(path))}, {typeset.in_bytes(size)}")
 
 
 def _plain(text: str) -> str:
