@@ -15,6 +15,7 @@ from backchannel import pouch as pouches
 from backchannel.errors import MalformedError, RefusedError, VerificationError
 from backchannel.letters import Empty, Letter, Unknown
 from backchannel.letters import unpack as unpack_item
+from backchannel.letters.item import MAX_ITEM, SIZE_SIZE
 from backchannel.pouch import ForeignPouchError
 from backchannel.seal import ratchet
 from backchannel.seal.envelope import NoKeyError
@@ -211,6 +212,7 @@ def _open(work: _Opening, envelope: bytes) -> Arrival:
 def _enter(work: _Opening, generation: int, envelope: bytes, opened: ratchet.Opened) -> Arrival:
     work.states[generation] = opened.state
     work.read.add(generation)
+    work.expanded += _expanded(opened.item)
     # Who has read another letter in the place of ours has not read ours: a
     # frozen correspondence keeps what may have to be carried again.
     if not opened.state.frozen:
@@ -247,6 +249,12 @@ def _enter(work: _Opening, generation: int, envelope: bytes, opened: ratchet.Ope
         work.changes.setdefault((records.IDS, letter.id), name)
     shown = letter is not None or isinstance(item, Empty)
     return Arrival(Outcome.OPENED if shown else Outcome.UNREADABLE, number)
+
+
+def _expanded(packed: bytes) -> int:
+    """How much it takes to expand an item, at most: what it states, which beyond the limit is not expanded at all."""
+    stated = int.from_bytes(packed[:SIZE_SIZE])
+    return stated if stated <= MAX_ITEM else 0
 
 
 def _item(packed: bytes) -> Letter | Empty | Unknown:
