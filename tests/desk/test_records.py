@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from backchannel.desk import records
 from backchannel.desk.desk import keys_name
-from backchannel.desk.records import Entry, Owner, Person, PersonId, PouchNote, Stage, StoredDraft, number_name
+from backchannel.desk.records import Entry, Owner, Person, PersonId, PouchNote, Renewed, Stage, StoredDraft, number_name
 from backchannel.desk.writing import sent_name
 from backchannel.encoding import Value, encode
 from backchannel.errors import MalformedError
@@ -27,7 +27,7 @@ people = st.builds(
     text,
     st.lists(terms, max_size=2).map(tuple),
     number,
-    st.lists(st.tuples(number, number), max_size=3).map(tuple),
+    st.lists(st.builds(Renewed, number, number, number), max_size=3).map(tuple),
     number,
 )
 entries = st.builds(
@@ -129,6 +129,13 @@ def test_no_two_keys_or_letters_have_one_name(
     )
 
 
+def test_a_record_of_no_kind_is_a_fault_of_ours() -> None:
+    with pytest.raises(AssertionError):
+        records._Record().encode()
+    with pytest.raises(AssertionError):
+        records._Record.decode(encode(()))
+
+
 def test_every_room_has_its_own_name() -> None:
     rooms = [value for name, value in vars(records).items() if name.isupper() and isinstance(value, str)]
     assert len(rooms) == 13
@@ -139,4 +146,6 @@ def test_somebody_met_has_generations_newest_first() -> None:
     person = Person(PersonId(bytes(8)), "Karl")
     assert not person.met
     assert person.generations == ()
-    assert Person(PersonId(bytes(8)), "Karl", (), 4, ((2, 20), (3, 30)), 0).generations == (4, 3, 2)
+    person = Person(PersonId(bytes(8)), "Karl", (), 4, (Renewed(2, 20, 0), Renewed(3, 30, 25)), 0)
+    assert person.generations == (4, 3, 2)
+    assert [generation for generation in range(6) if person.vouched(generation)] == [3]

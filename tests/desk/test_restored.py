@@ -10,7 +10,7 @@ from backchannel.desk import carriage, introductions, writing
 from backchannel.desk.records import Stage
 from backchannel.errors import RefusedError, UsageError
 from backchannel.seal.meeting import Fate
-from tests.desk.two_desks import ANNA, MIKHAIL, Side, Two, prose, side, two_desks, unchanged
+from tests.desk.two_desks import ANNA, DAY, MIKHAIL, Side, Two, prose, side, two_desks, unchanged
 
 
 def copy(each: Side, to: Path) -> None:
@@ -69,6 +69,10 @@ def test_an_old_copy_reads_and_refuses_all_that_writes(tmp_path: Path) -> None:
             assert refused.value.exit_code == 4, what
         anna.reopen()
         assert anna.desk.restored
+        # Nor does time: what lapses is erased by the newer copy.
+        two.clock.time += 400 * DAY
+        with unchanged(anna):
+            anna.desk.lapse(anna.now)
 
 
 def test_an_old_copy_takes_over_by_meeting_again_and_everything_else_is_frozen(tmp_path: Path) -> None:
@@ -121,7 +125,7 @@ def test_a_card_that_waits_in_an_old_copy_is_withdrawn_when_it_takes_over(tmp_pa
         copy(anna, tmp_path / "kept")
         anna.introduced(answer)
         put_back(anna, tmp_path / "kept")
-        with unchanged(anna), pytest.raises(RefusedError, match="this desk is an old copy"):
+        with unchanged(anna), pytest.raises(RefusedError, match=r"^this answers a card that was withdrawn$"):
             anna.introduced(answer)
         anna.card(again=True)
         assert {spent.fate for spent in anna.desk.register.spent.values()} >= {Fate.WITHDRAWN}

@@ -128,9 +128,11 @@ class Side:
     def words(self) -> tuple[str, ...]:
         return words.check_words(introductions.check_string(self.desk, self.person, COST))
 
-    def compare(self, heard: Iterable[str]) -> None:
+    def compare(self, heard: Iterable[str]) -> bool:
         check = introductions.check_string(self.desk, self.person, COST)
-        self.desk.commit(introductions.compare(self.person, check, " ".join(heard), now=self.now))
+        same, changes = introductions.compare(self.person, check, " ".join(heard), now=self.now)
+        self.desk.commit(changes)
+        return same
 
     def save(self, text: str, *, enclosures: Iterable[Enclosure] = (), number: int | None = None) -> int:
         saved = writing.save(self.desk, self.person, text, enclosures=enclosures, number=number, now=self.now)
@@ -217,7 +219,7 @@ class Two:
 
     def compare(self) -> Self:
         for one, other in (tuple(self), tuple(self)[::-1]):
-            one.compare(other.words())
+            assert one.compare(other.words())
         return self
 
     def close(self) -> None:
