@@ -43,6 +43,12 @@ def test_what_was_packed_is_on_its_way_until_an_answer_shows_that_it_came(tmp_pa
         assert [e.stage for e in anna.listing()] == [Stage.PASSED, Stage.ARRIVED, Stage.RECEIVED]
         names = anna.desk.store.names(records.TRAY)
         assert names == [records.number_name(1)]
+        # The next that is seen says nothing new of what is known to have arrived.
+        anna.write(prose("four"))
+        mikhail.receive(anna.pack())
+        mikhail.write(prose("five"))
+        anna.receive(mikhail.pack())
+        assert [e.stage for e in anna.listing() if e.outgoing] == [Stage.PASSED, Stage.ARRIVED, Stage.ARRIVED]
         assert mikhail.desk.pouches()[0].letters == (1, 2)
         assert mikhail.desk.pouches()[1].outgoing
 
