@@ -29,8 +29,8 @@ BODY: Final = 1_000  # bytes of a letter, compressed
 ROUNDS: Final = 9
 STEP: Final = 32 * 1024 * 1024
 
-# Each entry is read by itself, held against its tag and decoded, in Python: 60 to
-# 90 microseconds each, where a bare row takes one.
+# Each entry is held against its tag and decoded, in Python: about 60 microseconds
+# each, where a bare row takes one.
 ENTRIES: Final = 100.0
 SEND: Final = 3.0
 
