@@ -38,7 +38,9 @@ class Failure:
 def report(error: Exception, call: Call, arguments: Sequence[str]) -> int:
     """Say what went wrong on standard error and return the exit code."""
     failure = explain(error, arguments)
-    message, hint = message_line(failure.error), call.runnable(failure.hint)
+    # A note says where something is that would else be lost (cli/editor.py).
+    said = "; ".join([failure.error, *getattr(error, "__notes__", ())])
+    message, hint = message_line(said), call.runnable(failure.hint)
     hint = None if hint is None else message_line(hint)
     # The call may have failed before --json was parsed.
     if call.json or "--json" in arguments:

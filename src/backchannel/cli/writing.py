@@ -168,7 +168,7 @@ def _write(
         _saved(call, person, saved)
         return
     with editing(call.edge, start) as edited:
-        if edited.raw == start.encode():
+        if not edited.written:
             if edited.trouble:
                 raise NegativeError(f"{edited.trouble}, and nothing was written")
             raise UsageError("nothing was written")
