@@ -16,7 +16,7 @@ from backchannel.seal import ratchet
 from backchannel.seal.envelope import NoKeyError, Opening
 from backchannel.seal.kem import PrivateKey, PublicKey
 from tests.peer.liar import lie
-from tests.peer.side_by_side import DAY, KEPT, START, Desk, Refused, meet
+from tests.peer.side_by_side import DAY, KEPT, START, Desk, Refused, meet, stream
 from tests.simulation.seeded_kem import SeededKem
 
 
@@ -559,6 +559,60 @@ def test_the_newest_key_is_tried_first() -> None:
     pair.exchange(0, 1, 0)
     keys = pair.desks[0].ours.pouch_keys
     assert ratchet.opening_keys(pair.desks[0].ours) == [keys[turn][0] for turn in (3, 1, -1)]
+
+
+def aged() -> tuple[Pair, list[int]]:
+    """Two desks, of which the second has keys of every kind and date; the dates of those that lapse there."""
+    pair, dates = Pair(), []
+    for _ in range(3):
+        pair.write(0)
+        pair.exchange(0, 1, 0, 1)
+        dates.append(pair.now)
+        pair.now += DAY
+    # The date of a key in use cannot pass; the carriage keys that fell out of use are dated by the turn that ended it.
+    return pair, dates
+
+
+def test_a_state_in_which_no_time_is_over_lapses_into_itself() -> None:
+    pair, dates = aged()
+    for desk in pair.desks:
+        for state in (desk.ours, ratchet.freeze(desk.ours, "why")):
+            assert ratchet.lapse(state, pair.now) is state
+            assert ratchet.lapse(state, min(dates) + KEPT) is state
+    fresh = Pair().desks[0].ours
+    assert ratchet.lapse(fresh, START + 10 * KEPT) is fresh
+
+
+def test_what_lapses_is_the_dated_keys_whose_time_is_over_and_nothing_else() -> None:
+    pair, dates = aged()
+    state = pair.desks[1].ours
+    before = state.encode()
+    assert state.tx
+    assert sorted(date for _, date in state.skipped.values()) == dates
+    assert {date for _, date in state.pouch_keys.values()} >= set(dates)
+    for date in dates:
+        lapsed = ratchet.lapse(state, date + KEPT + 1)
+        skipped = {place: kept for place, kept in state.skipped.items() if kept[1] > date}
+        keys = {t: kept for t, kept in state.pouch_keys.items() if t >= state.tx.turn - 2 or kept[1] > date}
+        assert len(skipped) < len(state.skipped)
+        assert len(keys) < len(state.pouch_keys)
+        assert lapsed == dataclasses.replace(state, skipped=skipped, pouch_keys=keys)
+        assert ratchet.lapse(lapsed, date + KEPT + 1) is lapsed
+    assert state.encode() == before
+    gone = ratchet.lapse(state, dates[-1] + 10 * KEPT)
+    assert not gone.skipped
+    assert set(gone.pouch_keys) == set(gone.roots) == {state.tx.turn + n for n in (-2, -1, 0)}
+
+
+@pytest.mark.parametrize("who", [0, 1])
+def test_a_desk_that_was_opened_before_writes_and_reads_as_if_it_had_not_been(who: int) -> None:
+    pair, dates = aged()
+    state, coming = pair.desks[who].ours, pair.write(1 - who)
+    for now in (dates[0] + KEPT, *(date + KEPT + 1 for date in dates)):
+        lapsed = ratchet.lapse(state, now)
+        one, other = (ratchet.write(s, b"item", kem=SeededKem(), random=stream(now), now=now) for s in (state, lapsed))
+        assert one == other
+        assert len({ratchet.read(s, coming, kem=SeededKem(), now=now).state.encode() for s in (state, lapsed)}) == 1
 
 
 def test_what_is_missing_is_told_by_number_as_long_as_it_can_still_be_read() -> None:
