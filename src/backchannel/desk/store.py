@@ -12,33 +12,31 @@ Randomness is an argument. One process at a time has a desk open.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self, TypeAlias
 
 from backchannel.desk import files
-from backchannel.desk.catalogue import FOLD_SIZE, OLDER, Catalogue, Entry, Name, State, Step, TagKey, make_tag
+from backchannel.desk.catalogue import OLDER, Name, State, Step, TagKey
 from backchannel.desk.counter import Counter
-from backchannel.desk.header import HEADER_SIZE, DeskKey, Fresh, Header, Lock, Mark
-from backchannel.desk.pages import OVERFLOW_SIZE, Pages
+from backchannel.desk.header import HEADER_SIZE, DeskKey, Header, Lock, Mark
+from backchannel.desk.pages import Pages
+from backchannel.desk.tables import Tables, pages_for
 from backchannel.errors import LockedError, RefusedError, UnavailableError, UsageError
 from backchannel.keys import Cost, Random, equal
 
 # Specification constants (docs/spec/desk.md §2).
 HEADER_NAME: Final = "desk.head"
 DATABASE_NAME: Final = "desk.db"
-AGE_MODULUS: Final = 2**31  # what the first page has room for
 
 # Implementation constants.
 DEFAULT_STEP: Final = 64 * 1024 * 1024
 # Free pages wanted beyond those a commit's bytes take, for the trees above them:
 # with fewer left, the next step is added first (tests/desk/test_store_size.py).
 SPARE_PAGES: Final = 8
-ROW_SIZE: Final = 160  # what an object takes in the tables besides its own bytes
 MAX_BODY: Final = 512 * 1024 * 1024  # bytes; SQLite's own limit is a little less than twice that
 BATCH: Final = 200  # objects that one query reads, where many are read
-SHARED_SIZE: Final = 1000  # bodies up to this size share pages, larger ones begin one
 
 RESTORED: Final = "this desk is an old copy, or was moved: it reads and does not write"
 ADOPT_HINT: Final = "use the newest copy; if this is it, and there is no other, adopt it"
@@ -68,6 +66,7 @@ class Store:
         "_pages",
         "_random",
         "_state",
+        "_tables",
         "_tag_key",
         "counter_missing",
         "restored",
@@ -86,9 +85,10 @@ class Store:
         self.restored = False
         self.counter_missing = False
         self._pages = Pages.open(folder / DATABASE_NAME, key, step=lock.step)
+        self._tables = Tables(self._pages, self._tag_key)
         try:
-            self._state = self._read_state()
-            self._catalogue = self._read_catalogue()
+            self._state = self._tables.read_state()
+            self._catalogue = self._tables.read_catalogue(self._state)
         except BaseException:
             self._pages.close()
             raise
@@ -159,7 +159,7 @@ class Store:
         """
         self._check_usable()
         entry = self._catalogue.get(room, name)
-        return None if entry is None else self._read_body((room, name), entry)
+        return None if entry is None else self._tables.read_body((room, name), entry)
 
     def names(self, room: str) -> list[bytes]:
         """What there is in *room*, sorted."""
@@ -172,11 +172,11 @@ class Store:
         for at in range(0, len(names), BATCH):
             batch = names[at : at + BATCH]
             entries = {name: entry for name in batch if (entry := self._catalogue.get(room, name))}
-            found = self._read_bodies(entries.values())
+            found = self._tables.read_bodies(entries.values())
             for name, entry in entries.items():
                 if self._catalogue.get(room, name) is entry:
                     self._check_usable()
-                    yield name, self._checked((room, name), entry, found.get(entry.row))
+                    yield name, self._tables.checked((room, name), entry, found.get(entry.row))
                 # What was changed between two is read as it is now, what was deleted not at all.
                 elif (body := self.get(room, name)) is not None:
                     yield name, body
@@ -231,11 +231,11 @@ class Store:
         """
         self._check_usable()
         self._pages.check()
-        if self._read_state() != self._state:
+        if self._tables.read_state() != self._state:
             raise LockedError(OLDER)
-        self._read_catalogue()
+        self._tables.read_catalogue(self._state)
         for name, entry in self._catalogue.all():
-            self._read_body(name, entry)
+            self._tables.read_body(name, entry)
 
     def close(self) -> None:
         """Close the desk, and let others open it. Again is no harm."""
@@ -369,7 +369,7 @@ class Store:
         self._cut_off = False
 
     def _make_room(self, plan: list[Step]) -> None:
-        needed = SPARE_PAGES + _pages_for(plan)
+        needed = SPARE_PAGES + pages_for(plan)
         while self._pages.free() < needed:
             self._pages.grow()
 
@@ -378,8 +378,7 @@ class Store:
             try:
                 with self._pages.transaction():
                     size = self._pages.count()
-                    self._write_rows(plan)
-                    _write_state(self._pages, state, self._tag_key)
+                    self._tables.write(state, plan)
                     if self._pages.count() != size:
                         raise _GrownError
             except _GrownError:
@@ -389,58 +388,13 @@ class Store:
             else:
                 return
 
-    def _write_rows(self, plan: list[Step]) -> None:
-        for step in plan:
-            if step.new is None:
-                assert step.old is not None  # a plan deletes what is there
-                self._pages.run("DELETE FROM catalogue WHERE row = ?", step.old.row)
-                self._pages.run("DELETE FROM body WHERE row = ?", step.old.row)
-                continue
-            new, (room, name) = step.new, step.name
-            self._pages.run("REPLACE INTO catalogue VALUES (?, ?, ?, ?, ?)", new.row, room, name, new.number, new.tag)
-            self._pages.run("REPLACE INTO body VALUES (?, ?)", new.row, step.body)
-
     def _is_where_it_was(self) -> bool:
         """After a transaction that failed: did it fail before the commit stood?"""
         try:
             self._pages.roll_back()
-            return self._read_state() == self._state
+            return self._tables.read_state() == self._state
         except (LockedError, UnavailableError):
             return False
-
-    def _read_state(self) -> State:
-        rows = self._pages.query("SELECT number, fresh, previous, count, fold, code FROM state")
-        if len(rows) != 1:
-            raise LockedError(OLDER)
-        with _of_its_time():
-            number, fresh, previous, count, fold, code = rows[0]
-            state = State(Mark(number, Fresh(fresh)), Fresh(previous), count, int.from_bytes(fold))
-            expected = state.code(self._tag_key)
-        # The first page changes with every commit, and nothing else on it says
-        # when; the state's own page says it in full.
-        if not equal(code, expected) or self._pages.age() != number % AGE_MODULUS:
-            raise LockedError(OLDER)
-        return state
-
-    def _read_catalogue(self) -> Catalogue:
-        rows = self._pages.query("SELECT room, name, row, number, tag FROM catalogue")
-        with _of_its_time():
-            return Catalogue.of(rows, self._state)
-
-    def _read_bodies(self, entries: Iterable[Entry]) -> dict[int, object]:
-        """The bytes of several objects by row, in one query; not yet held against their tags."""
-        rows = [entry.row for entry in entries]
-        marks = ", ".join("?" * len(rows))
-        return dict(self._pages.query(f"SELECT row, bytes FROM body WHERE row IN ({marks})", *rows))  # noqa: S608 - only marks
-
-    def _read_body(self, name: Name, entry: Entry) -> bytes:
-        rows = self._pages.query("SELECT bytes FROM body WHERE row = ?", entry.row)
-        return self._checked(name, entry, rows[0][0] if rows else None)
-
-    def _checked(self, name: Name, entry: Entry, body: object) -> bytes:
-        if not isinstance(body, bytes) or not equal(make_tag(self._tag_key, name, entry.number, body), entry.tag):
-            raise LockedError(OLDER)
-        return body
 
     def _seal(self, lock: Lock, mark: Mark) -> bytes:
         return Header.seal(lock, mark, self._key, random=self._random).encode()
@@ -454,21 +408,12 @@ class _GrownError(Exception):
     """A commit made the file longer."""
 
 
-@contextlib.contextmanager
-def _of_its_time() -> Iterator[None]:
-    """A page may have been another table's when it was copied: its rows are no rows of this one."""
-    try:
-        yield
-    except (TypeError, ValueError, OverflowError):
-        raise LockedError(OLDER) from None
-
-
 def _lay_out(folder: Path, state: State, key: DeskKey, *, lock: Lock, random: Random) -> None:
     files.make_folder(folder)
     pages = Pages.create(folder / DATABASE_NAME, key, step=lock.step)
     try:
         with pages.transaction():
-            _write_state(pages, state, TagKey.of(key))
+            Tables(pages, TagKey.of(key)).write_state(state)
     finally:
         pages.close()
     files.replace(folder / HEADER_NAME, Header.seal(lock, state.mark, key, random=random).encode())
@@ -481,22 +426,3 @@ def _read_header(folder: Path) -> Header:
     if (folder / DATABASE_NAME).exists():
         raise LockedError("this desk's header is missing")
     raise UsageError("there is no desk in this folder", hint="backchannel init")
-
-
-def _write_state(pages: Pages, state: State, key: TagKey) -> None:
-    mark = state.mark
-    values = (mark.number, mark.fresh, state.previous, state.count, state.fold.to_bytes(FOLD_SIZE), state.code(key))
-    pages.run("REPLACE INTO state VALUES (1, ?, ?, ?, ?, ?, ?)", *values)
-    pages.set_age(mark.number % AGE_MODULUS)
-
-
-def _pages_for(plan: list[Step]) -> int:
-    """About how many pages *plan* may take, on the high side."""
-    large, small = 0, 0
-    for step in plan:
-        if len(step.body) > SHARED_SIZE:
-            large += len(step.body) // OVERFLOW_SIZE + 1
-            small += ROW_SIZE + len(step.name[1])
-        else:
-            small += ROW_SIZE + len(step.name[1]) + len(step.body)
-    return large + 2 * small // OVERFLOW_SIZE  # twice: a page that splits is half empty
