@@ -60,9 +60,7 @@ def explain(error: Exception, arguments: Sequence[str]) -> Failure:
     """What to say of *error*, raised by the command line *arguments*."""
     match error:
         case BackchannelError():
-            # The store knows no verbs, and hints in words; status has the command.
-            in_words = error.hint is not None and not error.hint.startswith("backchannel ")
-            return Failure(error.message, "backchannel status" if in_words else error.hint, error.exit_code)
+            return Failure(error.message, error.hint, error.exit_code)
         case click.NoSuchOption():
             return _misspelt("option", error.option_name, error, arguments)
         case click.ClickException():

@@ -39,7 +39,6 @@ MAX_BODY: Final = 512 * 1024 * 1024  # bytes; SQLite's own limit is a little les
 BATCH: Final = 200  # objects that one query reads, where many are read
 
 RESTORED: Final = "this desk is an old copy, or was moved: it reads and does not write"
-ADOPT_HINT: Final = "use the newest copy; if this is it, and there is no other, adopt it"
 CUT_OFF: Final = "the disk failed in the middle of a commit: this desk must be opened again"
 
 Unlock: TypeAlias = Callable[[Lock], DeskKey]
@@ -322,7 +321,7 @@ class Store:
 
     def _commit(self, changes: Mapping[Name, bytes | None], lock: Lock, *, adopting: bool = False) -> None:
         if self.restored and not adopting:
-            raise RefusedError(RESTORED, hint=ADOPT_HINT)
+            raise RefusedError(RESTORED, hint="backchannel status")
         mark = self._state.mark.next(self._random)
         plan = self._catalogue.plan(dict(changes), mark.number, self._tag_key)
         if any(len(step.body) > MAX_BODY for step in plan):
@@ -341,7 +340,7 @@ class Store:
         value = self._counter.read()
         if value is None or not self._is_at(value, self._state.mark):
             self.restored, self.counter_missing = True, value is None
-            raise RefusedError(RESTORED, hint=ADOPT_HINT)
+            raise RefusedError(RESTORED, hint="backchannel status")
 
     def _commit_in_order(self, state: State, plan: list[Step], lock: Lock) -> None:
         # 1. Header and counter are written under other names first, so that a
