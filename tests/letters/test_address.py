@@ -92,6 +92,17 @@ def test_a_citation_of_units_is_widened_to_their_paragraphs(first: int, last: in
     assert draft_of(letter, number=number, resolve=resolve).citations == (Passage(1, 1, *paragraphs),)
 
 
+def test_passages_of_two_texts_of_one_letter_are_each_of_their_own() -> None:
+    passages = Passage(1, 2, 1, 1), Passage(1, 1, 5, 5), Passage(1, 2, 1, 1)
+    letter = addressed(*passages)
+    assert [(citation.text, citation.first, citation.last) for citation in letter.citations] == [
+        (1, 1, 2),
+        (0, 8, 8),
+        (1, 1, 2),
+    ]
+    assert draft_of(letter, number=number, resolve=resolve).citations == passages
+
+
 @pytest.mark.parametrize("citation", [(0, 0, 2), (0, 8, 9), (0, 500, 500), (1, 0, 0), (2, 0, 0)])
 def test_a_citation_that_no_passage_can_name_is_left_out(citation: tuple[int, int, int]) -> None:
     letter = dataclasses.replace(addressed(), citations=(Citation(FIRST.id, *citation),))

@@ -70,6 +70,17 @@ def test_text_is_normalised_once_and_never_again(text: str) -> None:
         assert parse(format_draft(only(text))).changes == ("letters composed (NFC)",)
 
 
+def test_a_separator_may_have_blanks_behind_it_and_none_before() -> None:
+    two = parse(f"{TOP}\nx\n\n=== \t\nLanguage: de\n")
+    assert [text.language for text in two.draft.texts] == ["en", "de"]
+    assert two.changes == ("layout",)
+    assert blocks_of("x\n\n ===\n") == (Paragraph("x"), Paragraph("==="))
+
+
+def test_a_character_that_is_another_in_compatibility_stays_what_it_is() -> None:
+    assert blocks_of("\ufb01e\u0301\u00b2\n") == (Paragraph("\ufb01\u00e9\u00b2"),)
+
+
 FULL = """\
 From: Anna Reuter
 To: Mikhail Orlov
@@ -180,6 +191,7 @@ def test_a_line_has_a_backslash_exactly_when_it_would_be_misread(content: str, l
         ("- a\nb\n", (Items(("a b",)),)),
         ("- a\n\n\n- b\n", (Items(("a",)), Items(("b",)))),
         ("-\n-   a\n", (Items(("", "a")),)),
+        ("-\ta\n-\t\n", (Items(("a", "")),)),
         ("  - a\n    - b\n", (Items(("a", "b")),)),
         ("| a\n| b\n", (Paragraph("a\nb"),)),
         ("- a\n| b\n", (Items(("a\nb",)),)),
@@ -308,9 +320,22 @@ def test_a_draft_that_has_no_text_form_is_not_made(make: object) -> None:
         make()
 
 
+def test_a_draft_has_as_many_of_each_as_a_letter() -> None:
+    draft = Draft(Head(), (Text(),) * 8, (1,) * 64, (Passage(1, 1, 1, 1),) * 1024, ("a",) * 64)
+    assert parse(format_draft(draft)) == Parsed(draft, ())
+
+
 @given(passages)
 def test_a_passage_is_written_as_it_is_read(passage: Passage) -> None:
     assert parse_passage(format_passage(passage)) == passage
+
+
+@pytest.mark.parametrize(
+    "text", ["", "3", "3:", ":3", "3:1x", "x3:1", "3:1-", "3:1-2-3", "-3:1", "3.:1", "3.1.1:1", "3:1;2"]
+)
+def test_what_only_begins_as_a_passage_is_none(text: str) -> None:
+    with pytest.raises(UsageError, match="a passage is a letter and its paragraphs"):
+        parse_passage(text)
 
 
 @pytest.mark.parametrize("text", ["From: a\n\nb", "\ufeff\r\n  signature : x", "Role:"])

@@ -1,4 +1,5 @@
 import contextlib
+import tracemalloc
 import zlib
 
 import pytest
@@ -77,8 +78,14 @@ def test_each_way_an_item_fails_is_refused_with_its_reason(data: bytes, reason: 
 
 def test_a_bomb_is_not_expanded_past_what_it_states() -> None:
     bomb = packed(bytes(50_000_000), size=1000)
-    with pytest.raises(MalformedError, match="larger than it states"):
-        unpack(bomb)
+    tracemalloc.start()
+    try:
+        with pytest.raises(MalformedError, match="larger than it states"):
+            unpack(bomb)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 1_000_000
     with pytest.raises(MalformedError, match="states more than"):
         unpack(packed(bytes(50_000_000)))
 
