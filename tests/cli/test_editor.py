@@ -40,7 +40,7 @@ from pathlib import Path
 from backchannel.cli import editor
 from backchannel.cli.app import main
 from tests.cli.stage import Stage
-editor.GRACE = 1
+editor.GRACE = float(os.environ["GRACE"])
 stage = Stage(Path(os.environ["HOME"]), seed="terminal", passphrase={PASSPHRASE!r}, editor=os.environ["EDITOR"])
 sys.exit(main(sys.argv[1:], edge=stage.edge))
 """
@@ -309,7 +309,7 @@ def test_an_editor_that_is_no_program_is_an_error_and_no_fault(desk: Stage, prog
 class Writing:
     """A call of write in a process of its own, on a terminal of its own."""
 
-    def __init__(self, editor: str) -> None:
+    def __init__(self, editor: str, *, grace: float = 60) -> None:
         self.shown = b""
         self.ours, theirs = pty.openpty()
         self.process = subprocess.Popen(
@@ -323,6 +323,7 @@ class Writing:
                 "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'src'}",
                 "TERM": "xterm",
                 "EDITOR": editor,
+                "GRACE": str(grace),
                 "NO_COLOR": "1",
             },
         )
@@ -382,7 +383,7 @@ def write(desk: Stage, calls: list[Writing]) -> Callable[[str], Writing]:
     """Begin to write with the editor that a script is; it has said that it is ready."""
 
     def begin(text: str) -> Writing:
-        call = Writing(script(WRITES + text))
+        call = Writing(script(WRITES + text), grace=0.5 if text == STUBBORN else 60)
         calls.append(call)
         call.wait_for(b"ready")
         assert len(list(memory(desk).iterdir())) == 1
