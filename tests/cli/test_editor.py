@@ -394,7 +394,9 @@ def write(desk: Stage, calls: list[Writing]) -> Callable[[str], Writing]:
 
 SLEEPS = "echo ready; exec sleep 60\n"
 # One that takes its time to end, and saves what was typed before it does.
-LINGERS = 'trap \'sleep 0.5; printf "More." >> "$1"; exit 0\' TERM\necho ready; while :; do sleep 0.05; done\n'
+LINGERS = """trap 'until test -e signalled; do sleep 0.05; done; printf "More." >> "$1"; exit 0' TERM
+echo ready; while :; do sleep 0.05; done
+"""
 STUBBORN = "trap '' TERM HUP\necho ready; while :; do sleep 0.05; done\n"
 
 
@@ -418,6 +420,7 @@ def test_what_the_editor_saves_while_it_ends_is_in_it_and_more_signals_do_not_hu
     for _ in range(3):
         call.signal(signal.SIGHUP)
         time.sleep(0.1)
+    Path("signalled").touch()
     assert call.end() == 3
     assert draft(desk).endswith(f"{TEXT} More.\n")
     assert list(memory(desk).iterdir()) == []
