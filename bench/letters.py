@@ -22,7 +22,7 @@ _WORDS: Final = 6500  # of the same length as that letter, where it is not at ha
 
 def run() -> list[tuple[str, str]]:
     """The claims of this file and what was measured in interleaved rounds: of all, and of the least disturbed."""
-    letter = _letter()
+    letter = november()
     count = sum(3 * text.units - 2 for text in commit(letter).texts)
     rounds = [(_seconds(lambda: _hmacs(count)), _seconds(lambda: commit(letter))) for _ in range(ROUNDS)]
     median = statistics.median(whole / bare for bare, whole in rounds)
@@ -31,7 +31,8 @@ def run() -> list[tuple[str, str]]:
     return [(f"the letter root costs at most {CLAIM} times its own HMACs", measured)]
 
 
-def _letter() -> Letter:
+def november() -> Letter:
+    """The letter of 9 November 1961, or one of its length where it is not at hand."""
     text = _CORPUS.read_text() if _CORPUS.exists() else "\n\n".join(["A word is one unit. " * 20] * (_WORDS // 100))
     paragraphs = tuple(Paragraph(" ".join(part.split("\n"))) for part in text.split("\n\n"))
     return Letter(LetterId(bytes(32)), ReleaseSeed(bytes(32)), Head(), (Text(blocks=paragraphs),))
