@@ -100,7 +100,8 @@ def pack(desk: Desk, person: Person, *, again: bool, now: int) -> Packed:
         raise RefusedError(f"you have not met {person.name} yet: their answering card is awaited")
     stages = (Stage.TRAY, Stage.LEFT, Stage.PASSED) if again else (Stage.TRAY,)
     sealed = [entry for entry in desk.entries(person) if entry.outgoing and entry.stage in stages]
-    waiting = [] if desk.keys(person).frozen else [entry for entry in sealed if _may_leave(person, entry)]
+    state = desk.keys(person)
+    waiting = [] if state.frozen else [entry for entry in sealed if _may_leave(person, entry)]
     envelopes: list[bytes] = []
     room = pouches.CAPACITY
     for entry in waiting:
@@ -111,7 +112,7 @@ def pack(desk: Desk, person: Person, *, again: bool, now: int) -> Packed:
             break
         envelopes.append(body)
     packed = waiting[: len(envelopes)]
-    pouch = pouches.pack(envelopes, ratchet.carrying_key(desk.keys(person)), desk.random)
+    pouch = pouches.pack(envelopes, ratchet.carrying_key(state), desk.random)
     note = PouchNote(
         desk.next_number(records.POUCHES),
         pouches.seal_number(pouch),

@@ -212,8 +212,9 @@ class Desk:
                 if lapsed is not state:
                     changes[records.KEYS, keys_name(person, generation)] = lapsed.encode()
         register = self.register
-        if register.lapse(now) is not register:
-            changes[records.CARDS, b""] = register.lapse(now).encode()
+        lapsed_register = register.lapse(now)
+        if lapsed_register is not register:
+            changes[records.CARDS, b""] = lapsed_register.encode()
         if changes:
             self.commit(changes)
 
