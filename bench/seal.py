@@ -10,7 +10,7 @@ from typing import Final
 
 from backchannel.letters import pack, unpack
 from backchannel.seal import ratchet
-from backchannel.seal.kem import XWing
+from backchannel.kem import XWing
 from backchannel.seal.state import HalfSecret, State, Transcript
 from bench.letters import november
 

@@ -25,7 +25,7 @@ import pytest
 from backchannel.cli.app import main
 from backchannel.cli.edge import Edge
 from backchannel.keys import Cost, Random
-from backchannel.seal.kem import PrivateKey, PublicKey
+from backchannel.kem import PrivateKey, PublicKey
 from tests.simulation.seeded_kem import SeededKem
 
 CHEAP = Cost(memory=64, passes=1, lanes=1)

@@ -25,7 +25,7 @@ from backchannel.pouch import ForeignPouchError
 from backchannel.seal import envelope as envelopes
 from backchannel.seal import ratchet
 from backchannel.seal.envelope import MessageKey
-from backchannel.seal.kem import PrivateKey, XWing
+from backchannel.kem import PrivateKey, XWing
 from backchannel.seal.state import State
 from tests.desk.small import PASSPHRASE, STEP
 from tests.desk.two_desks import ANNA, MIKHAIL, Bodies, Side, Two, prose, two_desks

@@ -23,7 +23,7 @@ from backchannel.keys import Random
 from backchannel.letters import Enclosure, format_draft
 from backchannel.letters.address import draft_of
 from backchannel.seal import words
-from backchannel.seal.kem import Kem, XWing
+from backchannel.kem import Kem, XWing
 from backchannel.seal.state import State
 from tests.desk.small import COST, PASSPHRASE, STEP
 from tests.simulation.crash import unsynced

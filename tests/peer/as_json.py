@@ -9,7 +9,7 @@ from typing import Any
 
 from backchannel.keys import Digest
 from backchannel.seal.envelope import HeaderKey, MessageKey, Opening
-from backchannel.seal.kem import PrivateKey, PublicKey
+from backchannel.kem import PrivateKey, PublicKey
 from backchannel.seal.state import (
     ChainKey,
     PacketRoot,

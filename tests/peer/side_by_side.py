@@ -18,7 +18,7 @@ from backchannel.errors import RefusedError
 from backchannel.keys import Random
 from backchannel.seal import ratchet
 from backchannel.seal.envelope import DamagedError, NoKeyError, Opening
-from backchannel.seal.kem import Kem, PublicKey
+from backchannel.kem import Kem, PublicKey
 from backchannel.seal.state import FIRST, SECOND, HalfSecret, State, Transcript
 from tests.peer import ratchet_peer as peer
 from tests.simulation.seeded_kem import SeededKem

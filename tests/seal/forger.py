@@ -14,7 +14,7 @@ from backchannel.keys import Random
 from backchannel.seal import envelope as envelopes
 from backchannel.seal import ratchet
 from backchannel.seal.envelope import NoKeyError
-from backchannel.seal.kem import Kem
+from backchannel.kem import Kem
 from backchannel.seal.state import Sending, State
 
 

@@ -13,7 +13,7 @@ from backchannel.keys import Random
 from backchannel.seal import card as cards
 from backchannel.seal import ratchet
 from backchannel.seal.card import Card, Terms
-from backchannel.seal.kem import Kem, PrivateKey, PublicKey
+from backchannel.kem import Kem, PrivateKey, PublicKey
 from backchannel.seal.meeting import Met, Register
 from backchannel.seal.state import State
 from tests.simulation.seeded_kem import SeededKem

@@ -12,7 +12,7 @@ from backchannel.errors import MalformedError, UsageError, VerificationError
 from backchannel.keys import Digest
 from backchannel.seal import card as cards
 from backchannel.seal.card import Answer, Card, Carriage, Terms
-from backchannel.seal.kem import Kem, PublicKey, XWing
+from backchannel.kem import Kem, PublicKey, XWing
 from backchannel.seal.state import HalfSecret
 from tests.seal.meeting_desks import KEM, Desk
 

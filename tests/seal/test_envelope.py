@@ -13,7 +13,7 @@ from backchannel.keys import Digest
 from backchannel.seal import envelope as envelopes
 from backchannel.seal import ratchet
 from backchannel.seal.envelope import Body, DamagedError, Header, HeaderKey, MessageKey, NoKeyError, Opening
-from backchannel.seal.kem import PrivateKey, PublicKey
+from backchannel.kem import PrivateKey, PublicKey
 from tests.peer import ratchet_peer as peer
 from tests.peer.side_by_side import START, meet, stream, view
 from tests.simulation.seeded_kem import SeededKem

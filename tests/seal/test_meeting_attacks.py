@@ -19,7 +19,7 @@ from backchannel.seal import envelope as envelopes
 from backchannel.seal import meeting, ratchet, words
 from backchannel.seal.card import Answer, Card, Terms
 from backchannel.seal.envelope import HeaderKey
-from backchannel.seal.kem import PrivateKey, XWing
+from backchannel.kem import PrivateKey, XWing
 from backchannel.seal.meeting import Register
 from backchannel.seal.ratchet import Secrets
 from backchannel.seal.state import HalfSecret, PouchKey, State, Transcript

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backchannel.errors import MalformedError, VerificationError
-from backchannel.seal.kem import BOX_OVERHEAD, ENCAPSULATION_SIZE, Kem, PrivateKey, PublicKey, XWing
+from backchannel.kem import BOX_OVERHEAD, ENCAPSULATION_SIZE, Kem, PrivateKey, PublicKey, XWing
 from tests.peer.side_by_side import stream
 from tests.simulation.seeded_kem import SeededKem
 

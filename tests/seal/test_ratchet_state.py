@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from backchannel.encoding import Value, decode, encode
 from backchannel.errors import MalformedError
-from backchannel.seal.kem import PrivateKey
+from backchannel.kem import PrivateKey
 from backchannel.seal.state import FIRST, SECOND, ChainKey, RootKey, State, owner
 from tests.peer.side_by_side import START, Desk, meet
 

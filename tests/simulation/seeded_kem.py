@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
 from backchannel.errors import MalformedError, VerificationError
 from backchannel.keys import Random
-from backchannel.seal.kem import PrivateKey, PublicKey
+from backchannel.kem import PrivateKey, PublicKey
 
 ENCAPSULATION_SIZE: Final = 1120
 TAG_SIZE: Final = 16

@@ -18,7 +18,7 @@ from backchannel.errors import RefusedError
 from backchannel.keys import Digest
 from backchannel.seal import card as cards
 from backchannel.seal.card import Card, Carriage, Terms
-from backchannel.seal.kem import PublicKey, XWing
+from backchannel.kem import PublicKey, XWing
 from backchannel.seal.meeting import Met, Register
 from backchannel.seal.state import HalfSecret, State
 from tests.seal.meeting_desks import DAY, KEM, NOW, Desk

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from backchannel.keys import Cost, Random
-    from backchannel.seal.kem import Kem
+    from backchannel.kem import Kem
 
 STEP: Final = 64 * 1024 * 1024  # bytes by which a desk's file grows (docs/spec/desk.md)
 
@@ -49,7 +49,7 @@ class Edge:
         # Imported here: keys brings the cryptography library, which neither
         # the table of verbs nor a usage error needs.
         from backchannel.keys import FULL_COST  # noqa: PLC0415
-        from backchannel.seal.kem import XWing  # noqa: PLC0415
+        from backchannel.kem import XWing  # noqa: PLC0415
 
         return cls(
             now=lambda: int(time.time()),

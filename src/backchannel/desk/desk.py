@@ -19,7 +19,7 @@ from backchannel.keys import Cost, Random
 from backchannel.letters import Letter, unpack
 from backchannel.seal import ratchet
 from backchannel.seal.card import fold
-from backchannel.seal.kem import Kem
+from backchannel.kem import Kem
 from backchannel.seal.meeting import Register
 from backchannel.seal.state import State
 

@@ -15,7 +15,7 @@ from typing import Final
 from backchannel.encoding import Value, decode, encode
 from backchannel.errors import MalformedError, UsageError, VerificationError
 from backchannel.keys import Digest, Random
-from backchannel.seal.kem import Kem, PrivateKey, PublicKey
+from backchannel.kem import Kem, PrivateKey, PublicKey
 from backchannel.seal.state import HalfSecret
 
 # Specification constants (docs/spec/card.md §1, §2).

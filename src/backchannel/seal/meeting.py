@@ -19,7 +19,7 @@ from backchannel.keys import Digest, Random, sha256
 from backchannel.seal import card as cards
 from backchannel.seal import ratchet
 from backchannel.seal.card import Answer, Card, Terms
-from backchannel.seal.kem import Kem, PrivateKey, PublicKey
+from backchannel.kem import Kem, PrivateKey, PublicKey
 from backchannel.seal.state import State, Transcript
 
 # Specification constant (docs/spec/card.md §4).

@@ -1,0 +1,324 @@
+"""The charter: what the operators of a post office have agreed, and its clock.
+
+Everything about a round that is public follows from the charter alone: when it
+begins, when a mailbox is visited, which old rounds are served, how large each
+message is. It is signed by all operators; its digest names it
+(docs/spec/charter.md). Pure: an instant is milliseconds since 1970, given.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Final, Self
+
+from backchannel.encoding import Value, decode, encode
+from backchannel.errors import MalformedError, UsageError, VerificationError
+from backchannel.kem import PublicKey
+from backchannel.keys import Digest, sha256
+from backchannel.signing import Signature, Signer, VerifyingKey, verify
+
+# Specification constants (docs/spec/charter.md §1, §2).
+MAX_CHARTER: Final = 128 * 1024 - 4  # bytes, signatures and all
+MAX_OPERATORS: Final = 8
+MAX_SHARES: Final = 64
+MAX_NAME: Final = 64
+MAX_URL: Final = 255
+MAX_ROUND: Final = 2**32 - 1
+AGREEMENT: Final = 5  # the first of so many parts of a round
+MARGIN: Final = 5  # and the last of so many parts has no visits
+
+LABEL_CHARTER: Final = b"backchannel/v1/charter/terms"
+LABEL_SIGNED: Final = b"backchannel/v1/charter/signed"
+LABEL_INSTANT: Final = b"backchannel/v1/charter/instant"
+LABEL_WORDS: Final = b"backchannel/v1/charter/check"
+
+_NAME: Final = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
+_URL: Final = re.compile(r"https?://[A-Za-z0-9.\[\]:-]+(:[0-9]{1,5})?(/[A-Za-z0-9._~/-]*)?")
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """An operator as the charter names it: where it listens, and its keys."""
+
+    name: str
+    url: str
+    signing: VerifyingKey
+    sealing: PublicKey
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """Mailboxes that one operator gives out, and how many it must have filled before the office is a crowd."""
+
+    issuer: str
+    first: int
+    count: int
+    quorum: int
+
+    @property
+    def mailboxes(self) -> range:
+        return range(self.first, self.first + self.count)
+
+
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """The numbers of a charter, each within the bounds of docs/spec/charter.md §1."""
+
+    capacity: int = 256  # N, mailboxes; a multiple of 8
+    packet: int = 4096  # P, bytes
+    period: int = 60_000  # of a round, ms
+    places: int = 8  # M
+    reads: int = 2  # q, in a visit, of the newest table
+    catch_up: int = 8  # c, old rounds served in a round
+    window: int = 1_440  # W, rounds kept; a multiple of c
+    hold: int = 2_000  # ms from a visit's instant to its reply
+    day: int = 1_440  # rounds that a key of the day lasts
+    enrolment: int = 1_440  # enrolments take effect at multiples of so many rounds
+    first: int = 0  # the first round under this charter
+    start: int = 0  # ms, when the first round begins
+
+    def check(self) -> None:
+        """Raise UsageError if a number is out of bounds, or two do not fit."""
+        for each in fields(self):
+            low, high = BOUNDS[each.name]
+            if not low <= getattr(self, each.name) <= high:
+                raise UsageError(f"{each.name} is a number from {low:,} to {high:,}")
+        if self.capacity % 8:
+            raise UsageError("capacity is a multiple of 8")
+        if self.window % self.catch_up:
+            raise UsageError("window is a multiple of catch_up")
+        if self.hold * MARGIN > self.period:
+            raise UsageError("hold is at most a fifth of a period")
+
+
+BOUNDS: Final = {
+    "capacity": (8, 2**20),
+    "packet": (256, 65_536),
+    "period": (200, 86_400_000),
+    "places": (1, 64),
+    "reads": (1, 8),
+    "catch_up": (1, 64),
+    "window": (1, 2**20),
+    "hold": (0, 3_600_000),
+    "day": (1, 2**20),
+    "enrolment": (1, 2**20),
+    "first": (0, MAX_ROUND),
+    "start": (0, 253_402_300_799_999),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Charter:
+    """What all operators sign."""
+
+    name: str
+    seats: tuple[Seat, ...]
+    shares: tuple[Share, ...]
+    numbers: Numbers
+    predecessor: Digest | None = None
+    digest: Digest = field(init=False, compare=False)
+
+    def __post_init__(self) -> None:
+        _check(self)
+        object.__setattr__(self, "digest", sha256(LABEL_CHARTER, self.encode()))
+
+    @property
+    def operators(self) -> int:
+        """K."""
+        return len(self.seats)
+
+    def seat(self, name: str) -> int:
+        """The index of the operator of that *name*.
+
+        Raises:
+            UsageError: If there is none.
+        """
+        for index, seat in enumerate(self.seats):
+            if seat.name == name:
+                return index
+        raise UsageError(f"this charter has no operator called {name}")
+
+    def share_of(self, mailbox: int) -> Share | None:
+        """The share that *mailbox* was given out of."""
+        return next((share for share in self.shares if mailbox in share.mailboxes), None)
+
+    def encode(self) -> bytes:
+        seats = tuple((s.name, s.url, s.signing, s.sealing) for s in self.seats)
+        shares = tuple((s.issuer, s.first, s.count, s.quorum) for s in self.shares)
+        numbers: tuple[Value, ...] = tuple(getattr(self.numbers, each.name) for each in fields(Numbers))
+        return encode((LABEL_CHARTER, self.name, seats, shares, numbers, self.predecessor or b""))
+
+    @classmethod
+    def decode(cls, data: bytes) -> Self:
+        """Decode what :meth:`encode` wrote.
+
+        Raises:
+            MalformedError: If *data* is anything else, or out of bounds.
+        """
+        if len(data) > MAX_CHARTER:
+            raise MalformedError(NO_CHARTER)
+        try:
+            label, name, seats, shares, numbers, predecessor = _tuple(decode(data, values=4096))
+            if label != LABEL_CHARTER or len(numbers) != len(fields(Numbers)):
+                raise MalformedError(NO_CHARTER)
+            return cls(
+                name,
+                tuple(Seat(n, u, VerifyingKey(s), PublicKey(k)) for n, u, s, k in seats),
+                tuple(Share(*share) for share in shares),
+                Numbers(*numbers),
+                Digest(predecessor) if predecessor else None,
+            )
+        except (TypeError, ValueError, UsageError):
+            raise MalformedError(NO_CHARTER) from None
+
+    # The clock.
+
+    def begins(self, number: int) -> int:
+        """The instant at which round *number* begins."""
+        return self.numbers.start + (number - self.numbers.first) * self.numbers.period
+
+    def round_at(self, now: int) -> int:
+        """The round that *now* is in; before the first, one less than the first or lower."""
+        return self.numbers.first + (now - self.numbers.start) // self.numbers.period
+
+    def agreed_by(self, number: int) -> int:
+        """The end of the agreement phase of round *number*, when its visits begin."""
+        return self.begins(number) + self.numbers.period // AGREEMENT
+
+    def instant(self, mailbox: int, number: int) -> int:
+        """When the porter of *mailbox* makes its visit of round *number*: public, and moved by nothing."""
+        drawn = int.from_bytes(sha256(LABEL_INSTANT, self.digest, mailbox)[:8])
+        span = self.numbers.period - self.numbers.period // AGREEMENT - self.numbers.period // MARGIN
+        return self.agreed_by(number) + drawn * span // 2**64
+
+    def day_of(self, number: int) -> int:
+        """The day, by its number, whose key round *number* uses."""
+        return number // self.numbers.day
+
+    def effective(self, number: int) -> int:
+        """The first round after *number* at which enrolments take effect."""
+        every = self.numbers.enrolment
+        return (number // every + 1) * every
+
+    # What is read in a round.
+
+    def block(self, number: int) -> range:
+        """The old rounds served in round *number*, besides the newest: blocks take turns (docs/spec/round.md §4)."""
+        c, blocks = self.numbers.catch_up, self.numbers.window // self.numbers.catch_up
+        newest = (number - 1) // c  # the first block that is not wholly before the newest table
+        block = newest - 1 - (newest - 1 - number) % blocks
+        return range(block * c, block * c + c)
+
+    def readable(self, table: int, number: int) -> bool:
+        """Whether round *number* can serve the table of round *table*, if it was kept."""
+        return max(self.numbers.first, number - self.numbers.window - self.numbers.catch_up) <= table < number
+
+    def tables(self, number: int, *, more: bool) -> list[int]:
+        """The round that each query of a visit of round *number* is about; may be one before there were any."""
+        asked = [number - 1] * self.numbers.reads
+        if more:
+            asked += [table for table in self.block(number) for _ in range(self.numbers.reads)]
+        return asked
+
+    def explicit(self, number: int, query: int) -> int:
+        """The operator that gets the vector of this query in full; the others get seeds."""
+        return (number + query) % self.operators
+
+
+@dataclass(frozen=True, slots=True)
+class SignedCharter:
+    """A charter with the signatures of some or all of its operators, and of its predecessor's."""
+
+    charter: Charter
+    signatures: tuple[tuple[VerifyingKey, Signature], ...] = ()
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """The operators that have not signed."""
+        signed = {key for key, _ in self.signatures}
+        return tuple(seat.name for seat in self.charter.seats if seat.signing not in signed)
+
+    def signed_by(self, seats: Sequence[Seat]) -> bool:
+        """Whether all of *seats* have signed."""
+        return {seat.signing for seat in seats} <= {key for key, _ in self.signatures}
+
+    def sign(self, signer: Signer) -> SignedCharter:
+        """Add a signature; one that is there already is not made again."""
+        if any(key == signer.public for key, _ in self.signatures):
+            return self
+        signature = signer.sign(LABEL_SIGNED, self.charter.encode())
+        return replace(self, signatures=(*self.signatures, (signer.public, signature)))
+
+    def joined(self, other: SignedCharter) -> SignedCharter:
+        """This charter with the signatures of both copies.
+
+        Raises:
+            VerificationError: If the two are different charters.
+        """
+        if other.charter != self.charter:
+            raise VerificationError("these are two different charters")
+        have = {key for key, _ in self.signatures}
+        return replace(self, signatures=(*self.signatures, *(s for s in other.signatures if s[0] not in have)))
+
+    def encode(self) -> bytes:
+        return encode((LABEL_SIGNED, self.charter.encode(), tuple(self.signatures)))
+
+    @classmethod
+    def decode(cls, data: bytes) -> Self:
+        """Decode a charter file; every signature on it holds, or it is refused.
+
+        Raises:
+            MalformedError: If it is not one.
+            VerificationError: If a signature is not what it claims to be.
+        """
+        if len(data) > MAX_CHARTER:
+            raise MalformedError(NO_CHARTER)
+        try:
+            label, body, signatures = _tuple(decode(data, values=256))
+            if label != LABEL_SIGNED or len(signatures) > 2 * MAX_OPERATORS:
+                raise MalformedError(NO_CHARTER)
+            signed = tuple((VerifyingKey(key), Signature(signature)) for key, signature in signatures)
+        except (TypeError, ValueError):
+            raise MalformedError(NO_CHARTER) from None
+        charter = Charter.decode(body)
+        if len({key for key, _ in signed}) != len(signed):
+            raise MalformedError(NO_CHARTER)
+        for key, signature in signed:
+            verify(key, LABEL_SIGNED, body, signature)
+        return cls(charter, signed)
+
+
+def _tuple(value: Value) -> Any:
+    if not isinstance(value, tuple):
+        raise MalformedError(NO_CHARTER)
+    return value
+
+
+def _check(charter: Charter) -> None:
+    """Raise UsageError, or TypeError for a value of another kind, unless the charter is within its bounds."""
+    charter.numbers.check()
+    names = [seat.name for seat in charter.seats]
+    if not 2 <= len(names) <= MAX_OPERATORS or len(set(names)) != len(names):
+        raise UsageError(f"a charter has 2 to {MAX_OPERATORS} operators of different names")
+    if len({seat.signing for seat in charter.seats}) != len(names):
+        raise UsageError("two operators have one key")
+    for name in (charter.name, *names, *(share.issuer for share in charter.shares)):
+        if len(name) > MAX_NAME or not _NAME.fullmatch(name):
+            raise UsageError("a name in a charter is of small letters, digits and hyphens, at most 64")
+    for seat in charter.seats:
+        if len(seat.url) > MAX_URL or not _URL.fullmatch(seat.url):
+            raise UsageError(f"{seat.name} has an address that is none: http://… or https://…")
+    if len(charter.shares) > MAX_SHARES:
+        raise UsageError(f"a charter has at most {MAX_SHARES} shares")
+    end = 1  # there is no mailbox 0
+    for share in charter.shares:
+        if share.first < end or share.count < 1 or share.first + share.count > charter.numbers.capacity:
+            raise UsageError("shares are of different mailboxes, in order, from 1 to below the capacity")
+        if not 0 <= share.quorum <= share.count:
+            raise UsageError("a quorum is at most a share")
+        end = share.first + share.count
+
+
+NO_CHARTER: Final = "this is not a charter, or it has been altered"

@@ -1,0 +1,1 @@
+"""The arithmetic of operators, apart from what it is for."""

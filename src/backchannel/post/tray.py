@@ -1,0 +1,273 @@
+"""The tray: how desk and porter exchange sealed things, as two files of one fixed size.
+
+Each writes one file and reads the other's, each as a whole. A file says all that
+its writer still has to say, so that none that is missed does harm: what the
+other has read up to some number is said no more (docs/spec/tray.md). To anybody
+without the key of the pairing a file is random bytes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final, Self
+
+from backchannel.encoding import Value, decode, encode, framed
+from backchannel.errors import MalformedError, UsageError, VerificationError
+from backchannel.keys import Digest, Fixed, Random, Secret, derive
+from backchannel.post.ciphers import NONCE_SIZE, TAG_SIZE, Aead
+
+# Specification constants (docs/spec/tray.md §1).
+SEED_SIZE: Final = 32
+LENGTH_SIZE: Final = 4
+OVERHEAD: Final = SEED_SIZE + TAG_SIZE + LENGTH_SIZE
+DEFAULT_SIZE: Final = 1024 * 1024
+MAX_VALUES: Final = 65_536
+
+LABEL_DESK: Final = b"backchannel/v1/tray/desk"
+LABEL_PORTER: Final = b"backchannel/v1/tray/porter"
+
+
+class PairingKey(Secret):
+    """What a desk and its porter have shared since pairing."""
+
+    __slots__ = ()
+
+
+class LineName(Fixed):
+    """The desk's name for one generation of keys with one correspondent."""
+
+    size = 12
+    __slots__ = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LineTerms:
+    """A correspondent, as the porter knows one: numbers and roots."""
+
+    name: LineName
+    mailbox: int  # theirs
+    place: int  # this desk's own, at which it writes
+    their_place: int
+    sending: int  # the turn under whose root packets to them are sealed
+    reading: tuple[int, ...]  # the turns under whose roots theirs may be
+    roots: tuple[tuple[int, bytes], ...]  # turn → packet root, those that the porter may not have yet
+
+
+@dataclass(frozen=True, slots=True)
+class FromDesk:
+    """What a desk says to its porter."""
+
+    number: int
+    heard: int  # the number of the porter's file that it has read, and committed
+    lines: tuple[LineTerms, ...]
+    envelopes: tuple[tuple[LineName, bytes], ...]  # to be carried
+    dropped: tuple[Digest, ...] = ()  # envelopes that have arrived by another way
+    charter: bytes = b""  # a charter file that the owner has agreed to
+
+    def encode(self) -> bytes:
+        lines = tuple(
+            (
+                line.name,
+                line.mailbox,
+                line.place,
+                line.their_place,
+                line.sending + 1,
+                tuple(turn + 1 for turn in line.reading),
+                tuple((turn + 1, root) for turn, root in line.roots),
+            )
+            for line in self.lines
+        )
+        return encode((self.number, self.heard, lines, self.envelopes, self.dropped, self.charter))
+
+    @classmethod
+    def decode(cls, data: bytes) -> Self:
+        """Decode what :meth:`encode` wrote.
+
+        Raises:
+            MalformedError: If *data* is anything else.
+        """
+        try:
+            number, heard, lines, envelopes, dropped, charter = _values(data)
+            return cls(
+                number,
+                heard,
+                tuple(
+                    LineTerms(
+                        LineName(name),
+                        mailbox,
+                        place,
+                        theirs,
+                        sending - 1,
+                        tuple(turn - 1 for turn in reading),
+                        tuple((turn - 1, root) for turn, root in roots),
+                    )
+                    for name, mailbox, place, theirs, sending, reading, roots in lines
+                ),
+                tuple((LineName(name), envelope) for name, envelope in envelopes),
+                tuple(map(Digest, dropped)),
+                charter,
+            )
+        except (TypeError, ValueError):
+            raise MalformedError(_NO_TRAY) from None
+
+
+@dataclass(frozen=True, slots=True)
+class LineStatus:
+    """How far the porter has come with one correspondent."""
+
+    name: LineName
+    waiting: int  # packets still to be carried
+    heard: int  # one more than the last round whose row of theirs opened, or 0
+    roots: tuple[int, ...]  # the turns whose roots it has
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a porter noticed on a day, so many times; the operator it concerns, if one."""
+
+    day: int  # since 1970
+    kind: str
+    operator: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorStatus:
+    """One operator, as a porter last saw it."""
+
+    name: str
+    heard: int  # one more than the round of its last reply, or 0
+    clock: int  # ms that its clock is ahead of the porter's, plus 2^31
+    admitted: tuple[int, ...]  # how many of each share it says are filled
+
+
+@dataclass(frozen=True, slots=True)
+class FromPorter:
+    """What a porter says to its desk."""
+
+    number: int
+    heard: int  # the number of the desk's file that it has read, and committed
+    round: int
+    charter: bytes  # the charter file that it follows
+    mailbox: int
+    effective: int  # one more than the round from which it takes part, or 0
+    copy: bool  # another porter visits with these keys
+    attendance: tuple[tuple[int, int, int], ...]  # day since 1970, visits made, and answered by all operators
+    envelopes: tuple[tuple[LineName, bytes], ...]  # that have come
+    carried: tuple[Digest, ...]  # that have arrived at the other porter
+    lines: tuple[LineStatus, ...]
+    operators: tuple[OperatorStatus, ...]
+    reports: tuple[Report, ...]
+    asking: bytes = b""  # a charter that follows, which its owner has to agree to
+
+    def encode(self) -> bytes:
+        return encode((
+            self.number,
+            self.heard,
+            self.round,
+            self.charter,
+            self.mailbox,
+            self.effective,
+            int(self.copy),
+            self.attendance,
+            self.envelopes,
+            self.carried,
+            tuple((line.name, line.waiting, line.heard, tuple(t + 1 for t in line.roots)) for line in self.lines),
+            tuple((each.name, each.heard, each.clock, each.admitted) for each in self.operators),
+            tuple((each.day, each.kind, each.operator, each.count) for each in self.reports),
+            self.asking,
+        ))  # fmt: skip
+
+    @classmethod
+    def decode(cls, data: bytes) -> Self:
+        """Decode what :meth:`encode` wrote.
+
+        Raises:
+            MalformedError: If *data* is anything else.
+        """
+        try:
+            (
+                number, heard, round_, charter, mailbox, effective, copy, attendance,
+                envelopes, carried, lines, operators, reports, asking,
+            ) = _values(data)  # fmt: skip
+            return cls(
+                number,
+                heard,
+                round_,
+                charter,
+                mailbox,
+                effective,
+                bool(copy),
+                tuple((day, made, answered) for day, made, answered in attendance),
+                tuple((LineName(name), envelope) for name, envelope in envelopes),
+                tuple(map(Digest, carried)),
+                tuple(LineStatus(LineName(n), w, h, tuple(t - 1 for t in roots)) for n, w, h, roots in lines),
+                tuple(OperatorStatus(*each) for each in operators),
+                tuple(Report(*each) for each in reports),
+                asking,
+            )
+        except (TypeError, ValueError):
+            raise MalformedError(_NO_TRAY) from None
+
+
+def seal(said: FromDesk | FromPorter, key: PairingKey, size: int, *, random: Random, cipher: Aead) -> bytes:
+    """Seal what one says into a file of *size* bytes. Draws 32 bytes.
+
+    Raises:
+        UsageError: If it does not fit; :func:`room` says what does.
+    """
+    raw = said.encode()
+    if len(raw) > room(size):
+        raise UsageError("this is more than the tray holds")
+    seed = random(SEED_SIZE)
+    body = (len(raw).to_bytes(LENGTH_SIZE) + raw).ljust(size - SEED_SIZE - TAG_SIZE, b"\0")
+    label = LABEL_DESK if isinstance(said, FromDesk) else LABEL_PORTER
+    return seed + cipher.seal(_key(seed, key, label), bytes(NONCE_SIZE), body, b"")
+
+
+def open_from_desk(file: bytes, key: PairingKey, *, cipher: Aead) -> FromDesk:
+    """Open the desk's file.
+
+    Raises:
+        VerificationError: If it is not one, or of another pairing.
+    """
+    return FromDesk.decode(_open(file, key, LABEL_DESK, cipher))
+
+
+def open_from_porter(file: bytes, key: PairingKey, *, cipher: Aead) -> FromPorter:
+    """Open the porter's file.
+
+    Raises:
+        VerificationError: If it is not one, or of another pairing.
+    """
+    return FromPorter.decode(_open(file, key, LABEL_PORTER, cipher))
+
+
+def room(size: int) -> int:
+    """How many bytes of encoding a file of *size* bytes holds."""
+    return size - OVERHEAD
+
+
+def _open(file: bytes, key: PairingKey, label: bytes, cipher: Aead) -> bytes:
+    if len(file) <= OVERHEAD:
+        raise VerificationError(_NO_TRAY)
+    seed = file[:SEED_SIZE]
+    body = cipher.open(_key(seed, key, label), bytes(NONCE_SIZE), file[SEED_SIZE:], b"")
+    size = int.from_bytes(body[:LENGTH_SIZE])
+    if size > len(body) - LENGTH_SIZE:
+        raise MalformedError(_NO_TRAY)
+    return body[LENGTH_SIZE : LENGTH_SIZE + size]
+
+
+def _key(seed: bytes, key: PairingKey, label: bytes) -> bytes:
+    return derive(seed, key, framed(label), count=1)[0]
+
+
+def _values(data: bytes) -> Any:
+    value: Value = decode(data, values=MAX_VALUES)
+    if not isinstance(value, tuple):
+        raise MalformedError(_NO_TRAY)
+    return value
+
+
+_NO_TRAY: Final = "this is not a tray of this pairing"
