@@ -19,7 +19,8 @@ from backchannel.post.ciphers import Ciphers, PacketCipher, QueryStream, ReplyCi
 from backchannel.post.enrolment import Ticket
 from backchannel.post.keeping import Pairing
 from backchannel.post.porter import Errand, Porter, Started
-from backchannel.post.rounds import Operator, OperatorKeys
+from backchannel.post.charters import OperatorKeys
+from backchannel.post.rounds import Operator
 from backchannel.post.tray import FromDesk, FromPorter, PairingKey, open_from_porter
 from backchannel.post import tray
 from backchannel.kem import PrivateKey

@@ -142,7 +142,7 @@ class Session:
         return decode(cipher.open(self.answering, _nonce(number), sealed, b""))
 
 
-def welcome(greeting: Greeting, me: str, *, signer: Signer, kem: Kem, random: Random) -> tuple[Session, bytes]:
+def welcome(greeting: Greeting, *, signer: Signer, kem: Kem, random: Random) -> tuple[Session, bytes]:
     """Answer a greeting that was checked: the session, and what to send back.
 
     Raises:
@@ -151,7 +151,6 @@ def welcome(greeting: Greeting, me: str, *, signer: Signer, kem: Kem, random: Ra
     kem.check(greeting.key)
     secret = LinkSecret.draw(random)
     box = kem.seal(greeting.key, framed(LABEL_ANSWER, greeting.said), secret, random)
-    del me
     return Session.of(secret, greeting, greeting.sender), box + signer.sign(LABEL_ANSWER, framed(greeting.said, box))
 
 

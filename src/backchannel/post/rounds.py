@@ -18,74 +18,36 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, Self
+from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from backchannel.encoding import Value, decode, encode
-from backchannel.errors import MalformedError, RefusedError, UsageError, VerificationError
+from backchannel.errors import MalformedError, VerificationError
 from backchannel.kem import PrivateKey
-from backchannel.keys import Digest, Random
+from backchannel.keys import Random
 from backchannel.post import enrolment, link, retrieval
 from backchannel.post import visit as visits
 from backchannel.post.charter import Charter, SignedCharter
+from backchannel.post.charters import Charters, OperatorKeys
 from backchannel.post.ciphers import Ciphers
+from backchannel.post.days import Days
 from backchannel.post.enrolment import Enrolment, Ticket
 from backchannel.post.kernels.product import product
-from backchannel.post.link import Greeting, Session, SessionId
+from backchannel.post.link import Greeting
+from backchannel.post.links import Links
+from backchannel.post.members import Members
 from backchannel.post.settling import NOT_YET, VOID, Settling, Why, in_roster
 from backchannel.post.shelf import Changes, Shelf
-from backchannel.post.visit import Answers, DayKey, Descriptor, Reply, Visit, VisitKey
-from backchannel.signing import Signer, SigningKey
+from backchannel.post.visit import Answers, Descriptor, Reply, Visit
 
-# The rooms of the shelf.
-CHARTERS: Final = "charters"  # first round: a SignedCharter
-DAYS: Final = "days"  # day: a private key; kept out of backups
-ISSUED: Final = "issued"  # mailbox: the Ticket that this operator gave out
-LODGED: Final = "lodged"  # mailbox: the digest of its token here
-LODGING: Final = "lodging"  # operator, 0, mailbox: a digest still to be lodged there
-MEMBERS: Final = "members"  # mailbox: its visit key, and from which round
-RETIRED: Final = "retired"  # mailbox: b""
-RETIRING: Final = "retiring"  # operator, 0, mailbox: still to be told there
-SEEN: Final = "seen"  # b"": the last round in which each mailbox was seen, four bytes each
-TABLES: Final = "tables"  # round: roster, descriptor, rows
+# Rooms of the shelf, besides those of charters, members and days.
+SEEN: Final = "seen"  # b"": one more than the last round in which each mailbox was seen, four bytes each
+TABLES: Final = "tables"  # round: roster, descriptor, mailboxes, rows
 NOTES: Final = "notes"  # day: what happened on it, counted
 
-ROUNDS_AHEAD: Final = 3  # visits' answers that wait to be collected are kept as many rounds as the window
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class OperatorKeys:
-    """An operator's long-lived keys: its signatures, and what enrolments are sealed to."""
-
-    name: str
-    signer: Signer
-    sealing: PrivateKey
-
-    def encode(self) -> bytes:
-        return encode((self.name, self.signer.key, self.sealing))
-
-    @classmethod
-    def decode(cls, data: bytes) -> Self:
-        """Decode what :meth:`encode` wrote.
-
-        Raises:
-            MalformedError: If *data* is anything else.
-        """
-        match decode(data, values=4):
-            case (str(name), bytes(key), bytes(sealing)) if (
-                len(key) == SigningKey.size and len(sealing) == PrivateKey.size
-            ):
-                return cls(name, Signer.of(SigningKey(key)), PrivateKey(sealing))
-        raise MalformedError("these are not the keys of an operator")
-
-
-@dataclass(frozen=True, slots=True)
-class Member:
-    """Who owns a mailbox, as this operator knows it."""
-
-    key: VisitKey
-    effective: int
+DAY: Final = 86_400_000  # ms
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +64,8 @@ class Table:
 
     roster: bytes
     descriptor: Descriptor
-    mailboxes: np.ndarray[Any, np.dtype[np.intp]]
-    rows: np.ndarray[Any, np.dtype[np.uint8]]
+    mailboxes: NDArray[np.intp]
+    rows: NDArray[np.uint8]
 
 
 @dataclass(slots=True)
@@ -121,47 +83,38 @@ class Operator:
         """Open what :meth:`adopt` has begun, with all key sets that this operator has had and will have."""
         self.name = keys[0].name
         self._shelf = shelf
-        self._keys = {each.signer.public: each for each in keys}
         self._ciphers = ciphers
         self._random = random
+        self._charters = Charters(shelf, keys)
+        self._members = Members(shelf, self._charters, random)
+        self._days = Days(shelf, ciphers.kem, random)
+        self._links = Links(self._charters, ciphers, random)
         self._since = 2**32  # no round before begin() is this operator's
         self._rounds: dict[int, _Round] = {}
         self._settling: dict[int, Settling] = {}
-        self._settled: dict[int, Descriptor] = {}
-        self._roster = b""
+        self._admitted: tuple[int, ...] = ()
         self._pending: dict[int, list[Visit]] = {}
         self._answers: dict[int, tuple[int, bool, bytes]] = {}
         self._tables: dict[int, Table | None] = {}
-        self._sessions: dict[SessionId, Session] = {}
-        self._asking: dict[str, Session] = {}
-        self._clocks: dict[str, int] = {}
-        self._signed_days: dict[tuple[Digest, int], DayKey] = {}
-        self._charters = [SignedCharter.decode(shelf.get(CHARTERS, name) or b"") for name in shelf.names(CHARTERS)]
-        self._members: dict[int, Member] = {}
-        for raw in shelf.names(MEMBERS):
-            key, effective = _pair(shelf.get(MEMBERS, raw))
-            self._members[int.from_bytes(raw)] = Member(VisitKey(key), effective)
         seen = shelf.get(SEEN, b"") or b""
         self._seen = {at // 4: int.from_bytes(seen[at : at + 4]) for at in range(0, len(seen), 4)}
 
     @property
     def charters(self) -> tuple[SignedCharter, ...]:
-        return tuple(self._charters)
+        return tuple(self._charters.all)
 
     @property
     def clocks(self) -> Mapping[str, int]:
-        """How far each other operator's clock is ahead of this one's, in ms, when last heard."""
-        return self._clocks
+        """How far each other operator's clock was ahead of this one's, in ms, when last heard."""
+        return self._links.clocks
 
     def charter_at(self, now: int) -> Charter:
         """The charter by which an instant belongs to a round."""
-        charters = [signed.charter for signed in self._charters]
-        return next((c for c in reversed(charters) if c.numbers.start <= now), charters[0])
+        return self._charters.at(now)
 
     def charter(self, number: int) -> Charter:
         """The charter of round *number*."""
-        charters = [signed.charter for signed in self._charters]
-        return next((c for c in reversed(charters) if c.numbers.first <= number), charters[0])
+        return self._charters.of(number)
 
     # Charters, tickets, members.
 
@@ -169,78 +122,29 @@ class Operator:
         """Take a charter that all of its operators have signed: the first, or one that follows.
 
         Raises:
-            RefusedError: If a signature is missing, or this operator has no seat with keys it holds.
-            VerificationError: If it follows another charter than this operator's newest.
+            RefusedError, VerificationError: As :meth:`Charters.check`.
         """
-        charter = signed.charter
-        if signed.missing:
-            raise RefusedError(f"not signed by {', '.join(signed.missing)}")
-        mine = [seat for seat in charter.seats if seat.signing in self._keys]
-        if self._charters:
-            newest = self._charters[-1].charter
-            if charter.digest == newest.digest:
-                return
-            if charter.predecessor != newest.digest:
-                raise VerificationError("this charter does not follow the newest of this operator")
-        if not mine and not self._charters:
-            raise RefusedError(f"this charter has no seat for the keys of {self.name}")
-        changes: Changes = {(CHARTERS, charter.numbers.first.to_bytes(8)): signed.encode()}
-        # Whoever is new to the office must know the tickets that were given out before.
-        known = {seat.name for each in self._charters for seat in each.charter.seats}
-        for seat in charter.seats:
-            if seat.name not in known and seat.name != self.name:
-                for raw in self._shelf.names(ISSUED):
-                    if self._shelf.get(RETIRED, raw) is None:
-                        changes[LODGING, _to(seat.name, raw)] = self._token(raw, seat.name).lodged()
+        if not self._charters.check(signed):
+            return
+        changes: Changes = {}
+        known = self._charters.operators
+        new = frozenset(seat.name for seat in signed.charter.seats) - known - {self.name}
+        self._charters.add(signed, changes)
+        self._members.introduce(new, changes)
         self._shelf.commit(changes)
-        self._charters.append(signed)
 
     def issue(self, count: int) -> list[tuple[int, Ticket]]:
-        """Make tickets for mailboxes of this operator's shares that nobody has had: numbers are never reused.
-
-        Raises:
-            RefusedError: If there are not so many.
-        """
-        charter = self._charters[-1].charter
-        own = [m for share in charter.shares if share.issuer == self.name for m in share.mailboxes]
-        given = {int.from_bytes(raw) for raw in self._shelf.names(ISSUED)}
-        free = [mailbox for mailbox in own if mailbox not in given]
-        if len(free) < count:
-            raise RefusedError(f"{len(free)} mailboxes of {self.name} are left")
-        changes: Changes = {}
-        made = []
-        for mailbox in free[:count]:
-            ticket = Ticket.draw(self._random)
-            made.append((mailbox, ticket))
-            raw = mailbox.to_bytes(8)
-            changes[ISSUED, raw] = ticket
-            for name in {seat.name for each in self._charters for seat in each.charter.seats}:
-                lodged = ticket.token(mailbox, name).lodged()
-                changes[(LODGED, raw) if name == self.name else (LODGING, _to(name, raw))] = lodged
-        self._shelf.commit(changes)
-        return made
+        """Make tickets for mailboxes of this operator's shares (post/members.py)."""
+        return self._members.issue(count)
 
     def retire(self, mailbox: int) -> None:
-        """Give a mailbox to nobody from the next round on, here and, once told, everywhere.
-
-        Raises:
-            RefusedError: If this operator has not given it out, or it is retired already.
-        """
-        raw = mailbox.to_bytes(8)
-        if self._shelf.get(ISSUED, raw) is None:
-            raise RefusedError(f"{self.name} has given out no mailbox {mailbox}")
-        if self._shelf.get(RETIRED, raw) is not None:
-            raise RefusedError(f"mailbox {mailbox} is retired already")
-        changes: Changes = {(RETIRED, raw): b"", (LODGED, raw): None, (MEMBERS, raw): None}
-        for name in {seat.name for each in self._charters for seat in each.charter.seats} - {self.name}:
-            changes[RETIRING, _to(name, raw)] = b""
-            changes[LODGING, _to(name, raw)] = None
-        self._shelf.commit(changes)
+        """Give a mailbox up (post/members.py)."""
+        self._members.retire(mailbox)
 
     def ask(self, kind: str, box: bytes, now: int) -> bytes | None:
         """Answer a request that is no visit; None if it does not parse."""
-        for signed in reversed(self._charters):
-            seat = self._seat(signed.charter)
+        for signed in reversed(self._charters.all):
+            seat = self._charters.seat(signed.charter)
             if seat is None:
                 continue
             try:
@@ -254,73 +158,34 @@ class Operator:
         return None
 
     def _answer(self, kind: str, body: bytes, charter: Charter, now: int) -> bytes:
-        number = self.charter_at(now).round_at(now)
+        number = max(self._charters.round_at(now), 0)
         if kind == "enrol":
-            return enrolment.encode_enrolled(self._enrol(Enrolment.decode(body), charter, number))
+            return enrolment.encode_enrolled(self._members.enrol(Enrolment.decode(body), charter, number))
         if kind == "key":
-            current = self.charter(max(number, 0))
-            day = current.day_of(max(number, 0))
-            return self.day_key(current, day).encode() + self.day_key(current, day + 1).encode()
-        following = self._charters[-1]
-        coming = following.charter.numbers.first > number
-        return enrolment.encode_charter(following.encode() if coming and len(self._charters) > 1 else b"")
-
-    def _enrol(self, asked: Enrolment, charter: Charter, number: int) -> int | None:
-        raw = asked.mailbox.to_bytes(8)
-        if self._shelf.get(RETIRED, raw) is not None:
-            return None
-        member = self._members.get(asked.mailbox)
-        if self._shelf.get(LODGED, raw) != asked.token.lodged():
-            return None
-        if member is not None:
-            # The reply may have been lost; a second owner of one ticket is refused.
-            return member.effective if member.key == asked.key else None
-        effective = max(charter.effective(number), charter.numbers.first)
-        self._members[asked.mailbox] = Member(asked.key, effective)
-        self._shelf.commit({(MEMBERS, raw): encode((bytes(asked.key), effective))})
-        return effective
-
-    def day_key(self, charter: Charter, day: int) -> DayKey:
-        """The key of *day* under *charter*, made when first asked for, and signed."""
-        name = charter.digest, day
-        if name not in self._signed_days:
-            private = self._private(day)
-            seat = self._seat(charter)
-            assert seat is not None  # who has no seat is asked for no key
-            public = self._ciphers.kem.public(private)
-            signed = DayKey.make(day, public, charter=charter, operator=self.name, signer=seat.signer)
-            self._signed_days[name] = signed
-        return self._signed_days[name]
-
-    def _private(self, day: int) -> PrivateKey:
-        raw = self._shelf.get(DAYS, day.to_bytes(8))
-        if raw is None:
-            private, _ = self._ciphers.kem.generate(self._random)
-            self._shelf.commit({(DAYS, day.to_bytes(8)): private})
-            return private
-        return PrivateKey(raw)
-
-    def _seat(self, charter: Charter) -> OperatorKeys | None:
-        return next((self._keys[seat.signing] for seat in charter.seats if seat.signing in self._keys), None)
-
-    def _token(self, raw: bytes, operator: str) -> enrolment.Token:
-        ticket = self._shelf.get(ISSUED, raw)
-        assert ticket is not None
-        return Ticket(ticket).token(int.from_bytes(raw), operator)
+            current = self.charter(number)
+            keys, day = self._charters.seat(current) or self._charters.seat(charter), current.day_of(number)
+            assert keys is not None  # the request was opened with them
+            return b"".join(self._days.public(each, current, keys).encode() for each in (day, day + 1))
+        following = self._charters.all[-1]
+        coming = following.charter.numbers.first > number and len(self._charters.all) > 1
+        return enrolment.encode_charter(following.encode() if coming else b"")
 
     # Visits.
 
     def begin(self, now: int) -> None:
         """Start, or start again: rounds that have begun are not this operator's any more."""
-        number = self.charter_at(now).round_at(now)
+        number = self._charters.round_at(now)
         self._since = number + 1
-        self._note(number, Why.RESTART.value)
+        self._days_ahead(number)
+        changes: Changes = {}
+        self._note(changes, now, Why.RESTART.value)
+        self._shelf.commit(changes)
 
     def visit(self, box: bytes, now: int) -> Replying | None:
         """Take a visit: the reply and its instant; None if it does not parse."""
         charter = self.charter_at(now)
         number = charter.round_at(now)
-        if number < charter.numbers.first or self._seat(charter) is None:
+        if number < charter.numbers.first or self._charters.seat(charter) is None:
             return None
         me = charter.seat(self.name)
         # Size first: everything behind it may be as slow as decapsulation.
@@ -328,13 +193,11 @@ class Operator:
         if len(box) not in sizes:
             return None
         day = charter.day_of(number)
-        private = self._shelf.get(DAYS, day.to_bytes(8))
+        private = self._days.private(day)
         if private is None:
             return None
         try:
-            visit, raw = visits.open(
-                box, PrivateKey(private), day, charter=charter, operator=self.name, kem=self._ciphers.kem
-            )
+            visit, raw = visits.open(box, private, day, charter=charter, operator=self.name, kem=self._ciphers.kem)
         except (VerificationError, MalformedError):
             return None
         instant = charter.instant(visit.mailbox, number) + charter.numbers.hold
@@ -349,14 +212,8 @@ class Operator:
         self, visit: Visit, raw: bytes, box: bytes, *, charter: Charter, number: int, now: int
     ) -> Replying | None:
         """Accept a visit, if it is one of this round by the owner of its mailbox."""
-        member = self._members.get(visit.mailbox)
-        if visit.round != number or now < charter.agreed_by(number) or number < self._since:
-            return None
-        if (
-            member is None
-            or member.effective > number
-            or self._shelf.get(RETIRED, visit.mailbox.to_bytes(8)) is not None
-        ):
+        member = self._members.get(visit.mailbox, number)
+        if member is None or visit.round != number or now < charter.agreed_by(number) or number < self._since:
             return None
         try:
             visits.check(raw, member.key, charter=charter, operator=self.name)
@@ -370,12 +227,14 @@ class Operator:
         current.deposits[visit.mailbox] = visit.deposit
         self._pending.setdefault(number, []).append(visit)
         leaves = max(now, charter.instant(visit.mailbox, number) + charter.numbers.hold)
+        keys = self._charters.seat(charter)
+        assert keys is not None  # or the visit would not have been opened
         said = Reply(
             answers=self._collected(visit, charter),
             seen=self._seen.get(visit.mailbox, visits.NEVER),
             time=leaves,  # by this clock; so it does not show how long the reply was held
-            admitted=self._admitted(charter),
-            tomorrow=self.day_key(charter, charter.day_of(number) + 1),
+            admitted=self._admitted or (0,) * len(charter.shares),
+            tomorrow=self._days.public(charter.day_of(number) + 1, charter, keys),
         )
         self._seen[visit.mailbox] = number + 1
         sealed = visits.seal_reply(said, visit, charter=charter, operator=self.name, cipher=self._ciphers.replies)
@@ -391,22 +250,16 @@ class Operator:
             return found[2]
         return self._random(visits.answers_size(charter, more=more))
 
-    def _admitted(self, charter: Charter) -> tuple[int, ...]:
-        def filled(first: int, count: int) -> int:
-            return sum(in_roster(self._roster, mailbox) for mailbox in range(first, first + count))
-
-        return tuple(filled(share.first, share.count) for share in charter.shares)
-
     # The table of a round.
 
     def settle(self, number: int) -> Settling | None:
         """Begin to settle round *number*, which is over; None if it is not this operator's."""
         charter = self.charter(number)
-        if number < max(self._since, charter.numbers.first) or self._seat(charter) is None:
+        if number < max(self._since, charter.numbers.first) or self._charters.seat(charter) is None:
             return None
         if number not in self._settling:
             deposits = self._rounds.get(number, _Round()).deposits
-            roster = self._roster_of(number, charter)
+            roster = self._members.roster(number, charter.numbers.capacity)
             given = {mailbox: row for mailbox, row in deposits.items() if in_roster(roster, mailbox)}
             self._settling[number] = Settling(charter, self.name, number, roster, given)
         return self._settling[number]
@@ -418,24 +271,22 @@ class Operator:
         changes = self._pruned(number)
         if settling is not None and settling.done and settling.descriptor and settling.table is not None:
             descriptor = settling.descriptor
-            self._roster = settling.roster
+            self._admitted = _filled(charter, settling.roster)
             rows = sorted(settling.table.items())
             raw = encode(
                 (settling.roster, descriptor.encode(), tuple(m for m, _ in rows), b"".join(r for _, r in rows))
             )
             changes[TABLES, number.to_bytes(8)] = raw
-            self._note_in(changes, number, "stands")
+            self._note(changes, now, "stands")
         else:
             descriptor = visits.void(charter, number)
             why, peer = settling.give_up() if settling else (Why.RESTART, "")
-            self._note_in(changes, number, f"{peer} {why.value}".strip())
+            self._note(changes, now, f"{peer} {why.value}".strip())
         seen = [self._seen.get(mailbox, 0) for mailbox in range(max(self._seen, default=-1) + 1)]
         changes[SEEN, b""] = b"".join(each.to_bytes(4) for each in seen)
         self._shelf.commit(changes)
-        self._settled[number] = descriptor
         self._tables.pop(number, None)
         self._rounds.pop(number, None)
-        del now
         return descriptor
 
     def compute(self, number: int) -> int:
@@ -489,75 +340,32 @@ class Operator:
             self._tables[wanted] = _read_table(raw, charter.numbers.packet) if raw else None
         return self._tables[wanted]
 
-    def _roster_of(self, number: int, charter: Charter) -> bytes:
-        roster = bytearray(charter.numbers.capacity // 8)
-        for mailbox, member in list(self._members.items()):
-            if member.effective <= number and mailbox < charter.numbers.capacity:
-                if self._shelf.get(RETIRED, mailbox.to_bytes(8)) is not None:
-                    self._members.pop(mailbox)
-                    continue
-                roster[mailbox // 8] |= 0x80 >> mailbox % 8
-        return bytes(roster)
-
     def _pruned(self, number: int) -> Changes:
         """Drop what is over: tables served no more, keys of days past, answers that nobody collected."""
         charter = self.charter(number)
         oldest = number - charter.numbers.window - charter.numbers.catch_up
         changes: Changes = {(TABLES, raw): None for raw in self._shelf.names(TABLES) if int.from_bytes(raw) < oldest}
-        today = charter.day_of(number + 1)
-        changes |= {(DAYS, raw): None for raw in self._shelf.names(DAYS) if int.from_bytes(raw) < today}
-        self._signed_days = {key: day for key, day in self._signed_days.items() if key[1] >= today}
         self._settling = {at: each for at, each in self._settling.items() if at >= number - 2}
         self._rounds = {at: each for at, each in self._rounds.items() if at >= number}
         self._pending = {at: each for at, each in self._pending.items() if at >= number}
-        self._settled = {at: each for at, each in self._settled.items() if at >= number - 2}
         self._answers = {at: each for at, each in self._answers.items() if each[0] >= oldest}
-        while len(self._charters) > 1 and self._charters[1].charter.numbers.first < oldest:
-            gone = self._charters.pop(0)
-            changes[CHARTERS, gone.charter.numbers.first.to_bytes(8)] = None
+        self._days.forget(charter.day_of(number + 1), changes)
+        self._charters.forget(oldest, changes)
         return changes
 
     # The other operators.
-
-    def errands(self) -> list[tuple[str, tuple[Value, ...]]]:
-        """What to tell other operators besides the settling of a round."""
-        out: list[tuple[str, tuple[Value, ...]]] = []
-        for room, kind in ((LODGING, "lodge"), (RETIRING, "retire")):
-            told: dict[str, list[Value]] = {}
-            for raw in self._shelf.names(room)[:ERRANDS_AT_ONCE]:
-                name, mailbox = raw.split(b"\0", 1)[0].decode(), int.from_bytes(raw[-8:])
-                told.setdefault(name, []).append((mailbox, self._shelf.get(room, raw) or b""))
-            out += [(name, (kind, tuple(each))) for name, each in told.items()]
-        return out
-
-    def told(self, peer: str, request: tuple[Any, ...]) -> None:
-        """An errand was done."""
-        room = LODGING if request[0] == "lodge" else RETIRING
-        self._shelf.commit({(room, _to(peer, mailbox.to_bytes(8))): None for mailbox, _ in request[1]})
 
     def answer(self, peer: str, request: Any, now: int) -> Value:
         """Answer what another operator asks; nothing, if it is no question."""
         try:
             match request:
-                case ("list", int(number)):
+                case ("list" | "rows" | "table", int(number), *rest):
                     settling = self._over(number, now)
-                    return settling.given() if isinstance(settling, Settling) else settling
-                case ("rows", int(number), tuple(mailboxes)):
-                    settling = self._over(number, now)
-                    if not isinstance(settling, Settling):
-                        return settling
-                    return tuple(settling.rows.get(mailbox, b"") for mailbox in mailboxes[: link.ROWS_AT_ONCE])
-                case ("table", int(number)):
-                    settling = self._over(number, now)
-                    if not isinstance(settling, Settling):
-                        return settling
-                    if settling.failed:
-                        return VOID
-                    return (settling.descriptor.encode(),) if settling.descriptor else NOT_YET
+                    return settling if isinstance(settling, tuple) else _told(settling, request[0], rest)
                 case ("lodge", tuple(lodged)):
-                    return self._lodge(peer, lodged)
+                    return self._members.lodge(peer, lodged)
                 case ("retire", tuple(gone)):
-                    return self._retire(peer, gone)
+                    return self._members.give_up(peer, gone)
         except (TypeError, ValueError, OverflowError):
             return NOT_YET
         return NOT_YET
@@ -566,129 +374,59 @@ class Operator:
         """The settling of a round that is over; else that it is not, or is void."""
         if number < 0 or now < self.charter(number).begins(number + 1):
             return NOT_YET
-        if number < self.charter_at(now).round_at(now) - 2:
+        if number < self._charters.round_at(now) - 2:
             return VOID
         return self.settle(number) or VOID
 
-    def _lodge(self, peer: str, lodged: Any) -> Value:
-        """Take the digests of tickets, of mailboxes that are *peer*'s to give out, once each."""
-        changes: Changes = {}
-        for mailbox, digest in lodged:
-            raw = mailbox.to_bytes(8)
-            if (
-                self._may(peer, mailbox)
-                and self._shelf.get(LODGED, raw) is None
-                and self._shelf.get(RETIRED, raw) is None
-            ):
-                changes[LODGED, raw] = Digest(digest)
-        self._shelf.commit(changes)
-        return (len(changes),)
+    def errands(self) -> list[tuple[str, tuple[Value, ...]]]:
+        """What to tell other operators besides the settling of a round."""
+        return self._members.errands()
 
-    def _retire(self, peer: str, gone: Any) -> Value:
-        changes: Changes = {}
-        for mailbox, _ in gone:
-            if self._may(peer, mailbox):
-                raw = mailbox.to_bytes(8)
-                changes |= {(RETIRED, raw): b"", (LODGED, raw): None, (MEMBERS, raw): None}
-                self._members.pop(mailbox, None)
-        self._shelf.commit(changes)
-        return (len(gone),)
-
-    def _may(self, peer: str, mailbox: int) -> bool:
-        shares = [signed.charter.share_of(mailbox) for signed in self._charters]
-        return any(share is not None and share.issuer == peer for share in shares)
-
-    # The link.
+    def told(self, peer: str, request: tuple[Any, ...]) -> None:
+        """An errand was done."""
+        self._members.told(peer, request)
 
     def greet(self, peer: str) -> tuple[Greeting, PrivateKey]:
-        """A greeting for another operator, and what opens its answer."""
-        charter = self._charter_with(peer)
-        seat = self._seat(charter)
-        assert seat is not None
-        private, public = self._ciphers.kem.generate(self._random)
-        return Greeting.make(charter, self.name, peer, key=public, signer=seat.signer), private
+        """A greeting for another operator (post/links.py), and what opens its answer."""
+        return self._links.greet(peer)
 
     def greeted(self, raw: bytes) -> bytes | None:
-        """Answer a greeting; None if it is none of an operator of this office."""
-        try:
-            greeting = Greeting.decode(raw)
-            charter = next(s.charter for s in self._charters if s.charter.digest == greeting.charter)
-            greeting.check(charter, self.name)
-            seat = self._seat(charter)
-            if seat is None:
-                return None
-            kem = self._ciphers.kem
-            session, answer = link.welcome(greeting, self.name, signer=seat.signer, kem=kem, random=self._random)
-        except (MalformedError, VerificationError, StopIteration):
-            return None
-        # One of each peer is enough: what it does not use any more is forgotten.
-        mine = [name for name, each in self._sessions.items() if each.peer == session.peer]
-        for name in mine[: -(SESSIONS - 1)]:
-            del self._sessions[name]
-        self._sessions[session.id] = session
-        return answer
+        """Answer a greeting; None if it is none."""
+        return self._links.greeted(raw)
 
     def welcomed(self, greeting: Greeting, answer: bytes, private: PrivateKey) -> None:
-        """Take the answer to a greeting.
-
-        Raises:
-            VerificationError: If it is none.
-        """
-        charter = next(s.charter for s in self._charters if s.charter.digest == greeting.charter)
-        session = link.welcomed(greeting, answer, private, charter=charter, kem=self._ciphers.kem)
-        self._asking[greeting.receiver] = session
+        """Take the answer to a greeting, or raise VerificationError."""
+        self._links.welcomed(greeting, answer, private)
 
     def linked(self, peer: str) -> bool:
-        return peer in self._asking
+        return self._links.linked(peer)
 
     def unlink(self, peer: str) -> None:
-        """Greet *peer* anew: its answers do not open, or it has been started again."""
-        self._asking.pop(peer, None)
+        """Greet *peer* anew before the next request."""
+        self._links.unlink(peer)
 
     def request(self, peer: str, request: Value) -> tuple[int, bytes]:
         """Seal a request to *peer*: its number, and the message."""
-        session = self._asking[peer]
-        message = session.ask(request, self._ciphers.replies)
-        return session.count, message
+        return self._links.request(peer, request)
 
     def reply(self, peer: str, number: int, sealed: bytes, now: int) -> Any:
-        """Open the answer to a request.
-
-        Raises:
-            VerificationError, MalformedError: If it is none.
-        """
-        answer = self._asking[peer].answered(number, sealed, self._ciphers.replies)
-        match answer:
-            case (int(time), value):
-                self._clocks[peer] = time - now
-                return value
-        raise MalformedError("this is no answer of an operator")
+        """Open the answer to a request, or raise VerificationError or MalformedError."""
+        return self._links.reply(peer, number, sealed, now)
 
     def serve(self, message: bytes, now: int) -> bytes | None:
         """Answer a sealed request of another operator; None if it is none."""
-        try:
-            session = self._sessions[link.session_of(message)]
-            number, request = session.asked(message, self._ciphers.replies)
-        except (KeyError, MalformedError, VerificationError):
-            return None
-        return session.answer(number, (now, self.answer(session.peer, request, now)), self._ciphers.replies)
+        return self._links.serve(message, now, lambda peer, request: self.answer(peer, request, now))
 
-    def _charter_with(self, peer: str) -> Charter:
-        for signed in self._charters:
-            if any(seat.name == peer for seat in signed.charter.seats) and self._seat(signed.charter):
-                return signed.charter
-        raise UsageError(f"there is no operator called {peer}")
+    def _days_ahead(self, number: int) -> None:
+        """Make the keys of today and tomorrow, so that visits find them."""
+        charter = self.charter(max(number, 0))
+        keys = self._charters.seat(charter)
+        if keys is not None:
+            for ahead in (0, 1):
+                self._days.public(charter.day_of(max(number, charter.numbers.first)) + ahead, charter, keys)
 
-    # Notes.
-
-    def _note(self, number: int, what: str) -> None:
-        changes: Changes = {}
-        self._note_in(changes, number, what)
-        self._shelf.commit(changes)
-
-    def _note_in(self, changes: Changes, number: int, what: str) -> None:
-        day = self.charter(max(number, 0)).begins(max(number, 0)) // 86_400_000
-        raw = max(day, 0).to_bytes(8)
+    def _note(self, changes: Changes, now: int, what: str) -> None:
+        raw = (now // DAY).to_bytes(8)
         counted = notes(self._shelf.get(NOTES, raw))
         counted[what] = counted.get(what, 0) + 1
         changes[NOTES, raw] = encode(tuple(sorted(counted.items())))
@@ -700,20 +438,26 @@ def notes(raw: bytes | None) -> dict[str, int]:
     return dict(value)
 
 
-SESSIONS: Final = 4  # that one other operator may have at once
-ERRANDS_AT_ONCE: Final = 2_000
+def _told(settling: Settling, what: str, rest: list[Any]) -> Value:
+    """What another operator is told of a round that is being settled."""
+    if what == "list":
+        return settling.given()
+    if what == "rows":
+        (mailboxes,) = rest
+        return tuple(settling.rows.get(mailbox, b"") for mailbox in mailboxes[: link.ROWS_AT_ONCE])
+    if settling.failed:
+        return VOID
+    return (settling.descriptor.encode(),) if settling.descriptor else NOT_YET
 
 
-def _pair(raw: bytes | None) -> Any:
-    return decode(raw or b"")
-
-
-def _to(name: str, raw: bytes) -> bytes:
-    return name.encode() + b"\0" + raw
+def _filled(charter: Charter, roster: bytes) -> tuple[int, ...]:
+    """How many mailboxes of each share are in a roster."""
+    return tuple(sum(in_roster(roster, mailbox) for mailbox in share.mailboxes) for share in charter.shares)
 
 
 def _read_table(raw: bytes, packet: int) -> Table:
-    roster, descriptor, mailboxes, rows = _pair(raw)
+    value: Any = decode(raw)
+    roster, descriptor, mailboxes, rows = value
     return Table(
         roster,
         Descriptor.decode(descriptor),
