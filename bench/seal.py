@@ -8,9 +8,9 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from backchannel.kem import XWing
 from backchannel.letters import pack, unpack
 from backchannel.seal import ratchet
-from backchannel.kem import XWing
 from backchannel.seal.state import HalfSecret, State, Transcript
 from bench.letters import november
 

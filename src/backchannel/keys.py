@@ -34,7 +34,8 @@ class Fixed(bytes):
     def __new__(cls, value: bytes) -> Self:
         if len(value) != cls.size:
             raise ValueError(f"{cls.__name__} is {cls.size} bytes, not {len(value)}")
-        return super().__new__(cls, value)
+        # As a view, since an array of small integers, which an encoding may hold, would make bytes too.
+        return super().__new__(cls, memoryview(value))
 
     @classmethod
     def draw(cls, random: Random) -> Self:

@@ -24,8 +24,8 @@ import pytest
 
 from backchannel.cli.app import main
 from backchannel.cli.edge import Edge
-from backchannel.keys import Cost, Random
 from backchannel.kem import PrivateKey, PublicKey
+from backchannel.keys import Cost, Random
 from tests.simulation.seeded_kem import SeededKem
 
 CHEAP = Cost(memory=64, passes=1, lanes=1)
@@ -95,6 +95,7 @@ class Stage:
         memory.mkdir(parents=True, exist_ok=True)
         return Edge(
             now=lambda: self.time,
+            clock=lambda: self.time * 1000,
             local=lambda seconds: datetime.fromtimestamp(seconds, UTC),
             random=self.random,
             kem=StageKem(),
@@ -103,6 +104,7 @@ class Stage:
             step=STEP,
             counters=self.home / "counters",
             desk=Path(os.environ.get("BACKCHANNEL_DESK") or self.home / "desk"),
+            porter=self.home / "porter",
             memory=memory,
             editor=self.editor or None,
             columns=lambda: 80,

@@ -14,10 +14,10 @@ from backchannel.errors import (
     UsageError,
     VerificationError,
 )
+from backchannel.kem import XWing
 from backchannel.seal import card as cards
 from backchannel.seal import ratchet
 from backchannel.seal.card import Terms
-from backchannel.kem import XWing
 from backchannel.seal.meeting import CopiedCardError, Fate
 from tests.desk.two_desks import ANNA, DAY, MIKHAIL, START, Side, Two, prose, side, strangers, two_desks, unchanged
 

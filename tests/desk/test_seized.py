@@ -19,13 +19,13 @@ from backchannel.desk import records
 from backchannel.desk.records import Stage
 from backchannel.encoding import framed
 from backchannel.errors import MalformedError, VerificationError
+from backchannel.kem import PrivateKey, XWing
 from backchannel.keys import derive
 from backchannel.letters import Letter, pack, unpack
 from backchannel.pouch import ForeignPouchError
 from backchannel.seal import envelope as envelopes
 from backchannel.seal import ratchet
 from backchannel.seal.envelope import MessageKey
-from backchannel.kem import PrivateKey, XWing
 from backchannel.seal.state import State
 from tests.desk.small import PASSPHRASE, STEP
 from tests.desk.two_desks import ANNA, MIKHAIL, Bodies, Side, Two, prose, two_desks

@@ -19,11 +19,11 @@ from backchannel.desk.carriage import Outcome, Unpacked
 from backchannel.desk.desk import Changes, Desk, Means
 from backchannel.desk.introductions import Introduced
 from backchannel.desk.records import Entry, Owner, Person
+from backchannel.kem import Kem, XWing
 from backchannel.keys import Random
 from backchannel.letters import Enclosure, format_draft
 from backchannel.letters.address import draft_of
 from backchannel.seal import words
-from backchannel.kem import Kem, XWing
 from backchannel.seal.state import State
 from tests.desk.small import COST, PASSPHRASE, STEP
 from tests.simulation.crash import unsynced

@@ -157,6 +157,8 @@ VERBS: Final = {
     "list": Entry("Letters", "reading", "List letters and drafts."),
     "read": Entry("Letters", "reading", "Show a letter as a letter."),
     "reply": Entry("Letters", "writing", "Write a draft that answers a letter."),
+    "join": Entry("Carriage", "post", "Take a place in a post office."),
+    "porter": Entry("Carriage", "porter", "Carry for this desk, round after round."),
     "pack": Entry("Carriage", "carriage", "Pack a pouch for a courier."),
     "unpack": Entry("Carriage", "carriage", "Open a pouch that a courier brought."),
     "inspect": Entry("Carriage", "carriage", "Show what a stranger can see of a file, and what this desk sees."),

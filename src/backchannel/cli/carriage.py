@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import zlib
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import click
 
 from backchannel import pouch as pouches
-from backchannel.cli import typeset
-from backchannel.cli.opening import caution, day, find, leave, not_come, open_desk, take
+from backchannel.cli import arrivals, typeset
+from backchannel.cli.opening import day, find, leave, open_desk, take
 from backchannel.cli.talk import Call
-from backchannel.cli.typeset import in_bytes, in_words
+from backchannel.cli.typeset import in_bytes
 from backchannel.cli.verb import pass_call, verb
 from backchannel.cli.visible import one_line
 from backchannel.desk import carriage
@@ -123,14 +122,7 @@ def _not_own(desk: Desk, raw: bytes) -> None:
 def _lines(call: Call, desk: Desk, opened: carriage.Unpacked) -> list[str]:
     name = one_line(opened.person.name)
     lines = [f"pouch from {name}, seal {opened.note.seal} {'whole' if opened.note.whole else 'BROKEN'}"]
-    for arrival in opened.arrivals:
-        if arrival.outcome is Outcome.OPENED:
-            entry = desk.entry(arrival.number)
-            dated = f", dated {one_line(entry.dated)}" if entry.dated else ""
-            what = f"letter {entry.number}{dated}, {in_words(entry.words)}" if entry.id else "an empty letter"
-            lines.append(f"{what}: {call.line('read', str(entry.number))}" if entry.id else what)
-        elif arrival.outcome in (Outcome.ALREADY, Outcome.UNREADABLE):
-            lines.append(f"letter {arrival.number}: {arrival.outcome.value}")
+    lines += arrivals.lines(call, desk, opened)
     # Behind a broken seal there may have been letters, of which nothing is left.
     return [*lines, "a cover pouch: no letters"] if opened.note.whole and not opened.arrivals else lines
 
@@ -138,20 +130,7 @@ def _lines(call: Call, desk: Desk, opened: carriage.Unpacked) -> list[str]:
 def _warn(call: Call, desk: Desk, opened: carriage.Unpacked) -> None:
     if not opened.note.whole:
         call.warn("the seal is broken: somebody has altered this pouch; what still opens is kept")
-    refused = Counter(arrival.why for arrival in opened.arrivals if arrival.outcome is Outcome.REFUSED)
-    for why, count in refused.items():
-        call.warn(f"an envelope was refused: {why}" if count == 1 else f"{count} envelopes were refused: {why}")
-    for arrival in opened.arrivals:
-        if arrival.outcome is Outcome.OPENED and (what := caution(desk.entry(arrival.number))):
-            call.warn(f"letter {arrival.number} {what}")
-    deferred = sum(arrival.outcome is Outcome.DEFERRED for arrival in opened.arrivals)
-    if deferred:
-        call.warn(f"{deferred} more are very large and not opened yet: unpack this pouch again for them")
-    if opened.missing:
-        call.warn(not_come(opened.person, opened.missing))
-    if opened.froze:
-        call.warn(f"this correspondence is frozen now: {opened.froze}")
-        call.hint(f'backchannel meet --again "{opened.person.name}" -o FILE')
+    arrivals.warn(call, desk, opened.person, opened)
 
 
 def _as_json(opened: carriage.Unpacked) -> dict[str, Any]:

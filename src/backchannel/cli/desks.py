@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from backchannel.cli import attendance
 from backchannel.cli.opening import day, means, not_come, open_desk, written_day
 from backchannel.cli.talk import Call
 from backchannel.cli.verb import pass_call, verb
@@ -104,6 +105,7 @@ def status(call: Call, verify: bool) -> None:
             _count(report["tray"], "letter in the tray", "letters in the tray"),
             _count(report["drafts"], "draft", "drafts"),
         ]
+        lines += attendance.lines(call, desk)
         call.emit(report, "\n".join([*lines, *(f"- {notice['text']}" for notice in report["notices"])]))
         for hint in hints:
             call.hint(hint)
@@ -138,7 +140,9 @@ def _report(call: Call, desk: Desk) -> dict[str, Any]:
         "drafts": len(desk.store.names(records.DRAFTS)),
         "restored": desk.restored,
     }
-    notices = _notices(call, desk)
+    if (office := attendance.report(desk)) is not None:
+        report["post"] = office
+    notices = [*_notices(call, desk), *attendance.notices(call, desk)]
     report["notices"] = [{"text": text, "hint": call.runnable(hint or None)} for text, hint in notices]
     report["hints"] = [*_waiting(desk, report), *(hint for _, hint in notices if hint)]
     return report

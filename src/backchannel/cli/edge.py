@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    from backchannel.keys import Cost, Random
     from backchannel.kem import Kem
+    from backchannel.keys import Cost, Random
 
 STEP: Final = 64 * 1024 * 1024  # bytes by which a desk's file grows (docs/spec/desk.md)
 
@@ -30,6 +30,7 @@ class Edge:
     """What a verb has from outside itself."""
 
     now: Callable[[], int]  # seconds since 1970, UTC
+    clock: Callable[[], int]  # milliseconds, for a porter, whose visits have their instants
     local: Callable[[int], datetime]  # such seconds as the user's calendar and clock have them
     random: Random
     kem: Kem
@@ -38,6 +39,7 @@ class Edge:
     step: int  # bytes of filler added to a desk at a time
     counters: Path  # folder of the counters that tell a restored desk
     desk: Path  # the desk when none is named
+    porter: Path  # the porter when none is named; the tray is beside it
     memory: Path | None  # folder on a memory file system, for the editor's file
     editor: str | None  # command line of the user's editor
     columns: Callable[[], int]  # width of the terminal
@@ -48,11 +50,12 @@ class Edge:
         """The edge of this machine, this user and this terminal."""
         # Imported here: keys brings the cryptography library, which neither
         # the table of verbs nor a usage error needs.
-        from backchannel.keys import FULL_COST  # noqa: PLC0415
         from backchannel.kem import XWing  # noqa: PLC0415
+        from backchannel.keys import FULL_COST  # noqa: PLC0415
 
         return cls(
             now=lambda: int(time.time()),
+            clock=lambda: time.time_ns() // 1_000_000,
             local=_local,
             random=os.urandom,  # noqa: TID251 - this is the edge
             kem=XWing(),
@@ -61,6 +64,7 @@ class Edge:
             step=STEP,
             counters=_folder("XDG_STATE_HOME", ".local/state") / "backchannel",
             desk=_default_desk(),
+            porter=_folder("XDG_DATA_HOME", ".local/share") / "backchannel" / "porter",
             memory=memory_folder(),
             editor=os.environ.get("VISUAL") or os.environ.get("EDITOR"),
             columns=_columns,

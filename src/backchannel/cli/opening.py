@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 
 from backchannel.cli.faults import corrected
 from backchannel.cli.talk import Call, nearest
 from backchannel.cli.visible import one_line
-from backchannel.desk import files
+from backchannel.desk import files, records
 from backchannel.desk.desk import Desk, Means, UnknownPersonError
 from backchannel.desk.records import Entry, Person
 from backchannel.errors import NegativeError, UnavailableError, UsageError
@@ -25,8 +25,9 @@ def means(call: Call) -> Means:
     return Means(call.edge.counters, call.edge.kem, call.edge.random)
 
 
-def open_desk(call: Call) -> Desk:
-    """Open the desk that was named.
+@contextlib.contextmanager
+def open_desk(call: Call) -> Iterator[Desk]:
+    """Open the desk that was named, and lock it at the end: at both, files are exchanged with its porter.
 
     Raises:
         NegativeError: If there is none.
@@ -34,15 +35,43 @@ def open_desk(call: Call) -> Desk:
     """
     if not call.desk.exists():
         raise NegativeError(f"there is no desk in {one_line(str(call.desk))}", hint=call.line("init", "--name", "NAME"))
-    desk = Desk.open(call.desk, call.passphrase(), means=means(call))
-    try:
+    with Desk.open(call.desk, call.passphrase(), means=means(call)) as desk:
         # A full disk must not keep anybody from reading.
         with contextlib.suppress(UnavailableError):
             desk.lapse(call.edge.now())
-    except BaseException:
-        desk.close()
-        raise
-    return desk
+        _exchange(call, desk)
+        try:
+            yield desk
+        finally:
+            # Whatever became of the verb: the desk is locked, and what was sealed leaves.
+            _exchange(call, desk)
+
+
+def porter_folder(call: Call) -> Path:
+    """Where the porter of this desk lies, if it is on this machine."""
+    return call.desk.with_name(f"{call.desk.name}.porter")
+
+
+def tray_folder(call: Call) -> Path:
+    """Where this desk and its porter exchange files, if no other folder was named."""
+    return call.desk.with_name(f"{call.desk.name}.tray")
+
+
+def _exchange(call: Call, desk: Desk) -> None:
+    # Imported here: a desk that is in no post office needs neither.
+    if desk.store.get(records.POST, b"") is None:
+        return
+    from backchannel.cli import arrivals  # noqa: PLC0415
+    from backchannel.desk import post  # noqa: PLC0415
+    from backchannel.post.ciphers import ReplyCipher  # noqa: PLC0415
+
+    exchanged = post.exchange(desk, now=call.edge.now(), cipher=ReplyCipher())
+    for came in exchanged.came:
+        for line in arrivals.lines(call, desk, came.opened):
+            call.say(f"by post from {one_line(came.person.name)}: {line}")
+        arrivals.warn(call, desk, came.person, came.opened)
+    if exchanged.trouble:
+        call.warn(f"{exchanged.trouble}; nothing is lost, and nothing is carried until it can be")
 
 
 def find(call: Call, desk: Desk, name: str) -> Person:

@@ -41,6 +41,7 @@ class Call:
     given_desk: Path | None = None
     passphrase_file: Path | None = None
     json: bool = False
+    typed: str | None = None  # the passphrase, once it was asked for
 
     @property
     def edge(self) -> Edge:
@@ -128,7 +129,9 @@ class Call:
         """
         if self.passphrase_file is not None:
             return self._filed_passphrase(self.passphrase_file)
-        return self._hidden("passphrase: ")
+        if self.typed is None:
+            self.typed = self._hidden("passphrase: ")
+        return self.typed
 
     def new_passphrase(self) -> str | None:
         """A passphrase for a new desk, typed twice; None if words are to be made.

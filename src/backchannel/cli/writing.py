@@ -10,12 +10,12 @@ from pathlib import Path
 import click
 
 from backchannel.cli.editor import Edited, editing
-from backchannel.cli.opening import alike, find, open_desk, take, written_day
+from backchannel.cli.opening import alike, find, local, open_desk, take, written_day
 from backchannel.cli.talk import Call
 from backchannel.cli.typeset import in_bytes, in_words
 from backchannel.cli.verb import pass_call, verb
 from backchannel.cli.visible import one_line
-from backchannel.desk import writing
+from backchannel.desk import post, writing
 from backchannel.desk.desk import Desk
 from backchannel.desk.records import Person, StoredDraft
 from backchannel.desk.store import RESTORED
@@ -30,6 +30,7 @@ from backchannel.errors import (
 )
 from backchannel.letters import Enclosure, has_header, parse
 
+LONG = 2 * 3_600_000  # ms; what takes longer by post is better carried by hand
 FILE = click.Path(path_type=Path, dir_okay=False, allow_dash=True)
 ENCLOSE = click.option(
     "--enclose", "enclosed", type=FILE, multiple=True, metavar="FILE", help="Enclose a file; may be repeated."
@@ -103,13 +104,18 @@ def send(call: Call, draft: int | None, uncompared: bool, who: str | None) -> No
         desk.commit(sent.changes)
         entry, name = sent.entry, one_line(desk.by_id(sent.entry.person).name)
         what = in_words(entry.words) if entry.id else "an empty letter"
+        estimate = post.estimate(desk, desk.by_id(entry.person), sent.size, now * 1000)
+        way = _by_post(call, estimate) if estimate else "it waits in the tray"
+        times = {"leaves": estimate.leaves // 1000, "there": estimate.there // 1000} if estimate else {}
         call.emit(
-            {"letter": entry.number, "to": desk.by_id(entry.person).name, "words": entry.words, "size": sent.size},
-            f"letter {entry.number} to {name} sealed: {what}, {in_bytes(sent.size)}; it waits in the tray",
+            {"letter": entry.number, "to": desk.by_id(entry.person).name, "words": entry.words, "size": sent.size}
+            | times,
+            f"letter {entry.number} to {name} sealed: {what}, {in_bytes(sent.size)}; {way}",
         )
         if entry.uncompared:
             call.warn(f"words were never compared with {name}: somebody may stand between you")
-        call.hint(f'backchannel pack "{desk.by_id(entry.person).name}" -o FILE')
+        if estimate is None or estimate.there > now * 1000 + LONG:
+            call.hint(f'backchannel pack "{desk.by_id(entry.person).name}" -o FILE')
 
 
 @verb("recall")
@@ -133,6 +139,13 @@ def recall(call: Call, number: int, draft: bool) -> None:
             {"recalled": number, "draft": stored.number}, f"letter {number} recalled: it is draft {stored.number} again"
         )
         call.hint(f"backchannel write --draft {stored.number}")
+
+
+def _by_post(call: Call, estimate: post.Estimate) -> str:
+    """When a letter leaves and is there, by the clock on the wall."""
+    leaves, there = (local(call, at // 1000) for at in (estimate.leaves, estimate.there))
+    day = f"{there.day} {there:%B}, " if there.date() != leaves.date() else ""
+    return f"leaves {leaves:%H:%M}, there about {day}{there:%H:%M}; others see: this desk takes part"
 
 
 def _chosen(desk: Desk, number: int | None) -> StoredDraft:

@@ -1,23 +1,25 @@
-"""Carriage by hand: pouches packed and unpacked.
+"""Carriage by hand: pouches packed and unpacked; and what becomes of an envelope, whoever carried it.
 
-Packing chooses what leaves and under which key; unpacking tries every envelope
-with every key of the one who packed. What an envelope means for the keys is the
-ratchet's business; here its letter is entered.
+Packing chooses what leaves and under which key; opening tries every envelope
+with every key of the one whom it is from. What an envelope means for the keys
+is the ratchet's business; here its letter is entered.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Final
 
 from backchannel import pouch as pouches
 from backchannel.errors import MalformedError, RefusedError, VerificationError
-from backchannel.letters import Empty, Letter, Unknown
+from backchannel.letters import Empty, Item, Letter, Moved, Unknown
 from backchannel.letters import unpack as unpack_item
 from backchannel.letters.item import MAX_ITEM, SIZE_SIZE
 from backchannel.pouch import ForeignPouchError
 from backchannel.seal import ratchet
+from backchannel.seal.card import Carriage
 from backchannel.seal.envelope import NoKeyError
 from backchannel.seal.state import State
 
@@ -62,6 +64,16 @@ class Arrival:
 
 
 @dataclass(frozen=True, slots=True)
+class Opened:
+    """Envelopes opened: what became of each, and what the owner has to know."""
+
+    arrivals: tuple[Arrival, ...]
+    froze: str
+    missing: tuple[int, ...]  # their letters before the newest that have not come
+    changes: Changes
+
+
+@dataclass(frozen=True, slots=True)
 class Unpacked:
     """A pouch opened: from whom, its seal, what was in it, and what the owner has to know."""
 
@@ -98,10 +110,10 @@ def pack(desk: Desk, person: Person, *, again: bool, now: int) -> Packed:
     """
     if not person.met:
         raise RefusedError(f"you have not met {person.name} yet: their answering card is awaited")
-    stages = (Stage.TRAY, Stage.LEFT, Stage.PASSED) if again else (Stage.TRAY,)
+    stages = (Stage.TRAY, Stage.LEFT, Stage.CARRIED, Stage.PASSED) if again else (Stage.TRAY,)
     sealed = [entry for entry in desk.entries(person) if entry.outgoing and entry.stage in stages]
     state = desk.keys(person)
-    waiting = [] if state.frozen else [entry for entry in sealed if _may_leave(person, entry)]
+    waiting = [] if state.frozen else [entry for entry in sealed if may_leave(person, entry)]
     envelopes: list[bytes] = []
     room = pouches.CAPACITY
     for entry in waiting:
@@ -136,30 +148,29 @@ def unpack(desk: Desk, pouch: bytes, *, now: int) -> Unpacked:
         ForeignPouchError: If no key of this desk opens it.
     """
     person, content = _find(desk, pouch)
-    states = {generation: desk.keys(person, generation) for generation in person.generations}
-    frozen_before = states[person.generation].frozen
-    work = _Opening(desk, person, now, desk.next_number(records.POUCHES), states, desk.next_number(records.LETTERS))
-    arrivals = [_open(work, envelope) for envelope in content.envelopes]
-    for generation in work.read:
-        work.changes[records.KEYS, keys_name(person, generation)] = states[generation].encode()
+    opened = open_all(desk, person, content.envelopes, pouch=desk.next_number(records.POUCHES), now=now)
     note = PouchNote(
-        work.pouch,
+        desk.next_number(records.POUCHES),
         pouches.seal_number(pouch),
         person.id,
         outgoing=False,
         date=now,
-        letters=tuple(a.number for a in arrivals if a.number),
+        letters=tuple(a.number for a in opened.arrivals if a.number),
         whole=content.whole,
     )
+    return Unpacked(note, person, opened.arrivals, opened.froze, opened.missing, opened.changes | _noted(note))
+
+
+def open_all(desk: Desk, person: Person, envelopes: Iterable[bytes], *, pouch: int, now: int) -> Opened:
+    """Open envelopes from *person* that came in *pouch*, by its number; 0, by the post office."""
+    states = {generation: desk.keys(person, generation) for generation in person.generations}
+    frozen_before = states[person.generation].frozen
+    work = _Opening(desk, person, now, pouch, states, desk.next_number(records.LETTERS))
+    arrivals = tuple(_open(work, envelope) for envelope in envelopes)
+    for generation in work.read:
+        work.changes[records.KEYS, keys_name(person, generation)] = states[generation].encode()
     newest = states[person.generation]
-    return Unpacked(
-        note,
-        person,
-        tuple(arrivals),
-        froze="" if frozen_before else newest.frozen,
-        missing=newest.missing,
-        changes=work.changes | _noted(note),
-    )
+    return Opened(arrivals, "" if frozen_before else newest.frozen, newest.missing, work.changes)
 
 
 def packed_here(desk: Desk, pouch: bytes) -> Person | None:
@@ -231,7 +242,7 @@ def _enter(work: _Opening, generation: int, envelope: bytes, opened: ratchet.Ope
         generation=generation,
         index=opened.index,
         id=letter.id if letter else None,
-        kind="letter" if letter else item.kind if isinstance(item, Unknown) else "empty",
+        kind=_kind(item),
         dated=letter.head.date if letter else "",
         words=words_in(letter.texts) if letter else 0,
         sealed=work.now,
@@ -248,7 +259,10 @@ def _enter(work: _Opening, generation: int, envelope: bytes, opened: ratchet.Ope
         # The first letter of an id keeps it: another, by whoever chose the same
         # one, must not come to stand where that is cited.
         work.changes.setdefault((records.IDS, letter.id), name)
-    shown = letter is not None or isinstance(item, Empty)
+    if isinstance(item, Moved) and generation == work.person.generation and not opened.state.frozen:
+        work.person = replace(work.person, theirs=Carriage(item.place, item.mailbox, item.charter))
+        work.changes[records.PEOPLE, work.person.id] = work.person.encode()
+    shown = not isinstance(item, Unknown)
     return Arrival(Outcome.OPENED if shown else Outcome.UNREADABLE, number)
 
 
@@ -258,7 +272,18 @@ def _expanded(packed: bytes) -> int:
     return stated if stated <= MAX_ITEM else 0
 
 
-def _item(packed: bytes) -> Letter | Empty | Unknown:
+def _kind(item: Item) -> str:
+    match item:
+        case Letter():
+            return "letter"
+        case Empty():
+            return "empty"
+        case Moved():
+            return "moved"
+    return item.kind
+
+
+def _item(packed: bytes) -> Item:
     """What an envelope held."""
     try:
         return unpack_item(packed)
@@ -279,16 +304,17 @@ def _acknowledge(work: _Opening, generation: int, seen: int) -> None:
         body = work.changes.get((records.LETTERS, name)) or work.desk.store.get(records.LETTERS, name)
         assert body is not None  # what has no line is not found by its index
         entry = Entry.decode(body)
-        if index < seen and entry.stage is not Stage.LEFT:
+        if index < seen and entry.stage not in (Stage.LEFT, Stage.CARRIED):
             return
-        if entry.stage in (Stage.LEFT, Stage.PASSED):
+        if entry.stage in (Stage.LEFT, Stage.CARRIED, Stage.PASSED):
             stage = Stage.ARRIVED if index == seen else Stage.PASSED
             work.changes[records.LETTERS, name] = replace(entry, stage=stage).encode()
         if index == seen:
             work.changes[records.TRAY, name] = None
 
 
-def _may_leave(person: Person, entry: Entry) -> bool:
+def may_leave(person: Person, entry: Entry) -> bool:
+    """Whether a letter that is sealed may leave."""
     # Sealed under keys that were renewed and never compared, it may be for somebody else.
     return entry.generation == person.generation or person.vouched(entry.generation)
 

@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Final, Self, TypeAlias
 
 from backchannel.errors import LockedError, NegativeError, RefusedError, UsageError
+from backchannel.kem import Kem
 from backchannel.keys import Cost, Random
 from backchannel.letters import Letter, unpack
 from backchannel.seal import ratchet
 from backchannel.seal.card import fold
-from backchannel.kem import Kem
 from backchannel.seal.meeting import Register
 from backchannel.seal.state import State
 

@@ -18,7 +18,7 @@ from backchannel.seal.card import Answer, Terms
 from backchannel.seal.meeting import Fate, Met, Register
 from backchannel.seal.state import Transcript
 
-from . import records
+from . import post, records
 from .desk import Changes, Desk, UnknownPersonError, keys_name
 from .records import Person, PersonId, Renewed
 
@@ -56,7 +56,8 @@ def make_card(desk: Desk, who: str, *, days: int, bare: bool, again: bool, now: 
         raise UsageError("a card is good for a day at least")
     person = _somebody(desk, who, again=again)
     expires = now + days * DAY
-    terms = Terms("", "", expires) if bare else Terms(desk.owner.name, person.name, expires)
+    holder, reader = ("", "") if bare else (desk.owner.name, person.name)
+    terms = Terms(holder, reader, expires, post.place_for(desk, person))
     register, card = _register(desk, now).issue(person.id, terms, kem=desk.kem, random=desk.random)
     return Made(person, card, expires, _put(register) | _put_person(person))
 
@@ -78,15 +79,18 @@ def meet(
             raise UsageError("an answering card says by itself whose it is")
         # On an old copy no card awaits an answer: the newer one may have had it.
         register, met = _register(desk, now).complete(card, kem=desk.kem, now=now)
-        return _meeting(desk.by_id(PersonId(met.person)), met, register, answer=None, now=now)
+        return _meeting(desk, desk.by_id(PersonId(met.person)), met, register, answer=None, now=now)
     owner = desk.owner.name
     desk.register.check_first(card, to_me=to_me, reader=owner, kem=desk.kem, now=now)
     person = _from_card(desk, alias or read.terms.holder, again=again)
-    terms = Terms(owner, read.terms.holder or person.name, now + days * DAY)
+    theirs = read.terms.carriage
+    if theirs is not None and not post.readable(desk, person, theirs):
+        raise RefusedError("their card has a place at which too many write to you already: they are to make another")
+    terms = Terms(owner, read.terms.holder or person.name, now + days * DAY, post.place_for(desk, person))
     register, answer, met = _register(desk, now).answer(
         card, person.id, terms, to_me=to_me, kem=desk.kem, random=desk.random, now=now
     )
-    return _meeting(person, met, register, answer=answer, now=now)
+    return _meeting(desk, person, met, register, answer=answer, now=now)
 
 
 def waiting_card(desk: Desk, person: Person) -> bytes | None:
@@ -177,10 +181,23 @@ def _new(desk: Desk, name: str) -> Person:
     return Person(PersonId.draw(desk.random), name)
 
 
-def _meeting(person: Person, met: Met, register: Register, *, answer: bytes | None, now: int) -> Introduced:
+def _meeting(desk: Desk, person: Person, met: Met, register: Register, *, answer: bytes | None, now: int) -> Introduced:
     generation = person.generation + 1
     renewed = (*person.renewed, Renewed(person.generation, now, person.compared)) if person.met else ()
-    person = replace(person, terms=(met.first, met.second), generation=generation, renewed=renewed, compared=0)
+    mine, theirs = (met.first, met.second) if answer is None else (met.second, met.first)
+    # Who completes a meeting can refuse nothing any more: without a read to
+    # spare for their place, the two write by hand.
+    if theirs.carriage is not None and not post.readable(desk, person, theirs.carriage):
+        theirs = replace(theirs, carriage=None)
+    person = replace(
+        person,
+        terms=(met.first, met.second),
+        generation=generation,
+        renewed=renewed,
+        compared=0,
+        mine=mine.carriage,
+        theirs=theirs.carriage,
+    )
     changes = _put(register) | _put_person(person)
     changes[records.KEYS, keys_name(person, generation)] = met.state.encode()
     return Introduced(person, answer, changes, renewed=generation > 1, transcript=met.state.transcript)

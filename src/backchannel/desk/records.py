@@ -14,7 +14,7 @@ from backchannel.encoding import Value, decode, encode
 from backchannel.errors import MalformedError, UsageError
 from backchannel.keys import Digest, Fixed, LetterId
 from backchannel.letters import Enclosure
-from backchannel.seal.card import Terms
+from backchannel.seal.card import Carriage, Terms
 
 # The rooms of the store, and what names a body in each.
 SELF: Final = "self"  # b"": the owner
@@ -30,6 +30,7 @@ NUMBERS: Final = "numbers"  # a room: the highest number in it that has left no 
 TRAY: Final = "tray"  # number: an envelope that may have to be carried again
 DRAFTS: Final = "drafts"  # number: a StoredDraft
 POUCHES: Final = "pouches"  # number: a PouchNote
+POST: Final = "post"  # b"": this desk's membership in a post office (desk/post.py)
 
 
 class PersonId(Fixed):
@@ -44,6 +45,7 @@ class Stage(StrEnum):
 
     TRAY = "in the tray"
     LEFT = "left"
+    CARRIED = "carried to their porter"
     PASSED = "left; they have read a later one"
     ARRIVED = "arrived"
     RECALLED = "recalled"
@@ -114,6 +116,8 @@ class Person(_Record):
     generation: int = 0
     renewed: tuple[Renewed, ...] = ()
     compared: int = 0  # when the words of this generation were compared; 0: not yet
+    mine: Carriage | None = None  # where this desk writes to them, and its mailbox, as its card said
+    theirs: Carriage | None = None  # the same of theirs
 
     @property
     def met(self) -> bool:
@@ -132,14 +136,15 @@ class Person(_Record):
     def _value(self) -> Value:
         terms = tuple((t.holder, t.reader, t.expires, t.archive or b"") for t in self.terms)
         renewed = tuple((old.generation, old.date, old.compared) for old in self.renewed)
-        return self.id, self.name, terms, self.generation, renewed, self.compared
+        posts = _carried(self.mine), _carried(self.theirs)
+        return self.id, self.name, terms, self.generation, renewed, self.compared, *posts
 
     @classmethod
     def _of(cls, value: Any) -> Self:
-        id_, name, terms, generation, renewed, compared = value
+        id_, name, terms, generation, renewed, compared, mine, theirs = value
         cards = tuple(Terms(h, r, e, archive=Digest(a) if a else None) for h, r, e, a in terms)
         before = tuple(Renewed(*old) for old in renewed)
-        return cls(PersonId(id_), name, cards, generation, before, compared)
+        return cls(PersonId(id_), name, cards, generation, before, compared, _carriage(mine), _carriage(theirs))
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +167,7 @@ class Entry(_Record):
     uncompared: bool = False  # under keys whose words had not been compared: it may be anybody's, or for anybody
     superseded: bool = False  # came under keys that had been renewed: whoever had those may have written it
     root: bytes = b""  # the letter root, once the text is destroyed
+    posted: int = 0  # the line on which it was handed to the porter (desk/post.py); 0: it was not
 
     def _value(self) -> Value:
         return (
@@ -181,12 +187,13 @@ class Entry(_Record):
             int(self.uncompared),
             int(self.superseded),
             self.root,
+            self.posted,
         )
 
     @classmethod
     def _of(cls, value: Any) -> Self:
         number, person, outgoing, stage, generation, index, id_, *rest = value
-        kind, dated, words, sealed, left, pouch, uncompared, superseded, root = rest
+        kind, dated, words, sealed, left, pouch, uncompared, superseded, root, posted = rest
         return cls(
             number,
             PersonId(person),
@@ -204,6 +211,7 @@ class Entry(_Record):
             bool(uncompared),
             bool(superseded),
             root,
+            posted,
         )
 
 
@@ -251,3 +259,14 @@ class PouchNote(_Record):
 def number_name(number: int) -> bytes:
     """The name of the body with this number: eight bytes, so that names sort as numbers."""
     return number.to_bytes(8)
+
+
+def _carried(carriage: Carriage | None) -> Value:
+    return (carriage.place, carriage.mailbox, carriage.charter) if carriage else ()
+
+
+def _carriage(value: Any) -> Carriage | None:
+    if not value:
+        return None
+    place, mailbox, charter = value
+    return Carriage(place, mailbox, Digest(charter))

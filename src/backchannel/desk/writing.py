@@ -17,6 +17,7 @@ from backchannel.letters import (
     Empty,
     Enclosure,
     Letter,
+    Moved,
     SignatureState,
     Text,
     address,
@@ -140,6 +141,17 @@ def send_empty(desk: Desk, person: Person, *, uncompared: bool, now: int) -> Sen
     return _seal(desk, person, Empty(), now=now)
 
 
+def send_moved(desk: Desk, person: Person, *, now: int) -> Sent:
+    """Seal to *person* where this desk's letters are to be left from now on.
+
+    Raises:
+        RefusedError: As :func:`send`.
+    """
+    assert person.mine is not None
+    _check_may_write(desk, person, uncompared=True)
+    return _seal(desk, person, Moved(person.mine.place, person.mine.mailbox, person.mine.charter), now=now)
+
+
 def recall(desk: Desk, entry: Entry, *, now: int) -> tuple[StoredDraft, Changes]:
     """Take a letter out of the tray: it becomes a draft again, and will never be carried.
 
@@ -242,7 +254,7 @@ def _check_may_write(desk: Desk, person: Person, *, uncompared: bool) -> None:
         )
 
 
-def _seal(desk: Desk, person: Person, item: Letter | Empty, *, now: int) -> Sent:
+def _seal(desk: Desk, person: Person, item: Letter | Empty | Moved, *, now: int) -> Sent:
     before, packed = desk.keys(person), pack(item)
     try:
         state, envelope = ratchet.write(before, packed, kem=desk.kem, random=desk.random, now=now)
@@ -258,7 +270,7 @@ def _seal(desk: Desk, person: Person, item: Letter | Empty, *, now: int) -> Sent
         generation=person.generation,
         index=state.written,
         id=letter.id if letter else None,
-        kind="letter" if letter else "empty",
+        kind="letter" if letter else "moved" if isinstance(item, Moved) else "empty",
         dated=letter.head.date if letter else "",
         words=words_in(letter.texts) if letter else 0,
         sealed=now,
@@ -305,4 +317,5 @@ def _without_text(entry: Entry, stage: Stage) -> Changes:
 
 
 def _said(stage: Stage) -> str:
-    return {Stage.LEFT: "on its way", Stage.ARRIVED: "there"}.get(stage, stage.value)
+    said = {Stage.LEFT: "on its way", Stage.CARRIED: "on its way", Stage.ARRIVED: "there"}
+    return said.get(stage, stage.value)

@@ -16,7 +16,7 @@ from backchannel.letters.draft import (
     parse,
     parse_passage,
 )
-from backchannel.letters.item import Empty, Item, Unknown, pack, unpack
+from backchannel.letters.item import Empty, Item, Moved, Unknown, pack, unpack
 from backchannel.letters.letter import (
     Block,
     Citation,
@@ -42,6 +42,7 @@ __all__ = [
     "Item",
     "Items",
     "Letter",
+    "Moved",
     "Paragraph",
     "Parsed",
     "Passage",

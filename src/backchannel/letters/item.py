@@ -15,12 +15,13 @@ from typing import Final, TypeAlias
 
 from backchannel import encoding
 from backchannel.errors import MalformedError, UsageError
+from backchannel.keys import Digest
 from backchannel.letters.letter import MAX_LETTER, Letter
 
 # Specification constants (docs/spec/letter.md §5).
 MAX_ITEM: Final = MAX_LETTER + 256  # a letter, its kind and their heads
 SIZE_SIZE: Final = 8
-LETTER, EMPTY = "letter", "empty"
+LETTER, EMPTY, MOVED = "letter", "empty", "moved"
 
 # Implementation constants: level 9 gains a few percent on prose, at a tenth of a
 # second a megabyte; what is larger than that is mostly pictures, where it gains nothing.
@@ -34,6 +35,15 @@ class Empty:
 
 
 @dataclass(frozen=True, slots=True)
+class Moved:
+    """An item that says where letters to its writer are to be left from now on: at which post office, for which mailbox."""
+
+    place: int  # at which its writer writes
+    mailbox: int
+    charter: Digest
+
+
+@dataclass(frozen=True, slots=True)
 class Unknown:
     """An item of a kind that this version does not know, kept as it came."""
 
@@ -43,11 +53,11 @@ class Unknown:
     def __post_init__(self) -> None:
         if _KIND.fullmatch(self.kind) is None:
             raise UsageError("an item's kind is not 1 to 64 small letters, digits, spaces and hyphens")
-        if self.kind in {LETTER, EMPTY}:
+        if self.kind in {LETTER, EMPTY, MOVED}:
             raise UsageError("an item's kind is known")
 
 
-Item: TypeAlias = Letter | Empty | Unknown
+Item: TypeAlias = Letter | Empty | Moved | Unknown
 
 
 def encode(item: Item) -> bytes:
@@ -57,6 +67,8 @@ def encode(item: Item) -> bytes:
             return encoding.encode((LETTER, item.encode()))
         case Empty():
             return encoding.encode((EMPTY, b""))
+        case Moved():
+            return encoding.encode((MOVED, encoding.encode((item.place, item.mailbox, item.charter))))
     return encoding.encode((item.kind, item.payload))
 
 
@@ -117,6 +129,11 @@ def _item(kind: str, payload: bytes) -> Item:
         if payload:
             raise MalformedError("an empty item has a payload")
         return Empty()
+    if kind == MOVED:
+        match encoding.decode(payload, values=3):
+            case (int(place), int(mailbox), bytes(charter)) if len(charter) == Digest.size:
+                return Moved(place, mailbox, Digest(charter))
+        raise MalformedError("an item does not say where its writer has moved")
     try:
         return Unknown(kind, payload)
     except UsageError as error:

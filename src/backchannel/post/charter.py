@@ -16,16 +16,18 @@ from typing import Any, Final, Self
 from backchannel.encoding import Value, decode, encode
 from backchannel.errors import MalformedError, UsageError, VerificationError
 from backchannel.kem import PublicKey
-from backchannel.keys import Digest, sha256
+from backchannel.keys import Cost, Digest, sha256, stretch
 from backchannel.signing import Signature, Signer, VerifyingKey, verify
 
 # Specification constants (docs/spec/charter.md §1, §2).
 MAX_CHARTER: Final = 128 * 1024 - 4  # bytes, signatures and all
+MIN_OPERATORS: Final = 2
 MAX_OPERATORS: Final = 8
 MAX_SHARES: Final = 64
 MAX_NAME: Final = 64
 MAX_URL: Final = 255
 MAX_ROUND: Final = 2**32 - 1
+MAX_SIGNED: Final = 3 + 3 * 2 * MAX_OPERATORS  # values in a file: its own, and three for each signature
 AGREEMENT: Final = 5  # the first of so many parts of a round
 MARGIN: Final = 5  # and the last of so many parts has no visits
 
@@ -35,7 +37,7 @@ LABEL_INSTANT: Final = b"backchannel/v1/charter/instant"
 LABEL_WORDS: Final = b"backchannel/v1/charter/check"
 
 _NAME: Final = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
-_URL: Final = re.compile(r"https?://[A-Za-z0-9.\[\]:-]+(:[0-9]{1,5})?(/[A-Za-z0-9._~/-]*)?")
+_URL: Final = re.compile(r"https?://[A-Za-z0-9.:\[\]-]+(/[A-Za-z0-9._~/-]*)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,10 +162,8 @@ class Charter:
         if len(data) > MAX_CHARTER:
             raise MalformedError(NO_CHARTER)
         try:
-            label, name, seats, shares, numbers, predecessor = _tuple(decode(data, values=4096))
-            if label != LABEL_CHARTER or len(numbers) != len(fields(Numbers)):
-                raise MalformedError(NO_CHARTER)
-            return cls(
+            _, name, seats, shares, numbers, predecessor = _tuple(decode(data, values=4096))
+            charter = cls(
                 name,
                 tuple(Seat(n, u, VerifyingKey(s), PublicKey(k)) for n, u, s, k in seats),
                 tuple(Share(*share) for share in shares),
@@ -172,6 +172,15 @@ class Charter:
             )
         except (TypeError, ValueError, UsageError):
             raise MalformedError(NO_CHARTER) from None
+        # Python makes bytes of an array of numbers, too, and fills in what is not there.
+        # A charter has one form, or two that decode to it would have one digest.
+        if charter.encode() != data:
+            raise MalformedError(NO_CHARTER)
+        return charter
+
+    def check_string(self, cost: Cost) -> bytes:
+        """The 32 bytes that check words are read from, as those of a meeting are: about a second at full cost."""
+        return stretch(self.digest, sha256(LABEL_WORDS)[:16], cost)
 
     # The clock.
 
@@ -273,21 +282,42 @@ class SignedCharter:
             MalformedError: If it is not one.
             VerificationError: If a signature is not what it claims to be.
         """
+        file = cls.kept(data)
+        for key, signature in file.signatures:
+            verify(key, LABEL_SIGNED, file.charter.encode(), signature)
+        return file
+
+    @classmethod
+    def kept(cls, data: bytes) -> Self:
+        """Decode a charter file from a store of one's own: its signatures were checked before it came there.
+
+        Raises:
+            MalformedError: If it is not one.
+        """
         if len(data) > MAX_CHARTER:
             raise MalformedError(NO_CHARTER)
         try:
-            label, body, signatures = _tuple(decode(data, values=256))
-            if label != LABEL_SIGNED or len(signatures) > 2 * MAX_OPERATORS:
-                raise MalformedError(NO_CHARTER)
+            _, body, signatures = _tuple(decode(data, values=MAX_SIGNED))
             signed = tuple((VerifyingKey(key), Signature(signature)) for key, signature in signatures)
+            charter = Charter.decode(_bytes(body))
         except (TypeError, ValueError):
             raise MalformedError(NO_CHARTER) from None
-        charter = Charter.decode(body)
-        if len({key for key, _ in signed}) != len(signed):
+        file, signers = cls(charter, signed), {key for key, _ in signed}
+        if file.encode() != data or len(signers) != len(signed):
             raise MalformedError(NO_CHARTER)
-        for key, signature in signed:
-            verify(key, LABEL_SIGNED, body, signature)
-        return cls(charter, signed)
+        return file
+
+
+def check_name(name: str) -> None:
+    """Raise UsageError unless *name* can stand in a charter."""
+    if len(name) > MAX_NAME or not _NAME.fullmatch(name):
+        raise UsageError(f"a name in a charter is of small letters, digits and hyphens, at most {MAX_NAME}")
+
+
+def check_url(name: str, url: str) -> None:
+    """Raise UsageError unless the operator *name* can be at *url*."""
+    if len(url) > MAX_URL or not _URL.fullmatch(url):
+        raise UsageError(f"{name} has an address that is none: http://… or https://…")
 
 
 def _tuple(value: Value) -> Any:
@@ -296,29 +326,45 @@ def _tuple(value: Value) -> Any:
     return value
 
 
+def _bytes(value: Value) -> bytes:
+    if not isinstance(value, bytes):
+        raise MalformedError(NO_CHARTER)
+    return value
+
+
 def _check(charter: Charter) -> None:
     """Raise UsageError, or TypeError for a value of another kind, unless the charter is within its bounds."""
     charter.numbers.check()
-    names = [seat.name for seat in charter.seats]
-    if not 2 <= len(names) <= MAX_OPERATORS or len(set(names)) != len(names):
-        raise UsageError(f"a charter has 2 to {MAX_OPERATORS} operators of different names")
-    if len({seat.signing for seat in charter.seats}) != len(names):
+    _check_names(charter)
+    _check_seats(charter.seats)
+    _check_shares(charter.shares, charter.numbers.capacity)
+
+
+def _check_names(charter: Charter) -> None:
+    seats, issuers = (seat.name for seat in charter.seats), (share.issuer for share in charter.shares)
+    for name in (charter.name, *seats, *issuers):
+        check_name(name)
+
+
+def _check_seats(seats: tuple[Seat, ...]) -> None:
+    if not MIN_OPERATORS <= len(seats) <= MAX_OPERATORS or len({seat.name for seat in seats}) != len(seats):
+        raise UsageError(f"a charter has {MIN_OPERATORS} to {MAX_OPERATORS} operators of different names")
+    if len({seat.signing for seat in seats}) != len(seats):
         raise UsageError("two operators have one key")
-    for name in (charter.name, *names, *(share.issuer for share in charter.shares)):
-        if len(name) > MAX_NAME or not _NAME.fullmatch(name):
-            raise UsageError("a name in a charter is of small letters, digits and hyphens, at most 64")
-    for seat in charter.seats:
-        if len(seat.url) > MAX_URL or not _URL.fullmatch(seat.url):
-            raise UsageError(f"{seat.name} has an address that is none: http://… or https://…")
-    if len(charter.shares) > MAX_SHARES:
+    for seat in seats:
+        check_url(seat.name, seat.url)
+
+
+def _check_shares(shares: tuple[Share, ...], capacity: int) -> None:
+    if len(shares) > MAX_SHARES:
         raise UsageError(f"a charter has at most {MAX_SHARES} shares")
     end = 1  # there is no mailbox 0
-    for share in charter.shares:
-        if share.first < end or share.count < 1 or share.first + share.count > charter.numbers.capacity:
+    for share in shares:
+        if share.first < end or share.count < 1 or share.mailboxes.stop > capacity:
             raise UsageError("shares are of different mailboxes, in order, from 1 to below the capacity")
         if not 0 <= share.quorum <= share.count:
             raise UsageError("a quorum is at most a share")
-        end = share.first + share.count
+        end = share.mailboxes.stop
 
 
 NO_CHARTER: Final = "this is not a charter, or it has been altered"

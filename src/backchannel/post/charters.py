@@ -49,7 +49,7 @@ class Charters:
         self.name = keys[0].name
         self._shelf = shelf
         self._keys = {each.signer.public: each for each in keys}
-        self.all = [SignedCharter.decode(shelf.get(CHARTERS, name) or b"") for name in shelf.names(CHARTERS)]
+        self.all = [SignedCharter.kept(shelf.get(CHARTERS, name) or b"") for name in shelf.names(CHARTERS)]
 
     @property
     def newest(self) -> Charter:

@@ -9,6 +9,7 @@ sealed message to the operator's key of the charter, one sealed reply.
 
 from __future__ import annotations
 
+import base64
 from dataclasses import dataclass
 from typing import ClassVar, Final, Self
 
@@ -32,6 +33,9 @@ LABEL_LODGED: Final = b"backchannel/v1/enrolment/lodged"
 LABEL_DAY_KEY: Final = b"backchannel/v1/enrolment/key"
 LABEL_SUCCESSOR: Final = b"backchannel/v1/enrolment/successor"
 LABEL_REPLY: Final = b"backchannel/v1/enrolment/reply"
+LABEL_TICKET: Final = b"backchannel/v1/enrolment/ticket"
+
+CHECK_SIZE: Final = 3  # of a ticket as text: with its 32 bytes, 56 letters and nothing left over
 
 KINDS: Final = {"enrol": LABEL_ENROL, "key": LABEL_DAY_KEY, "charter": LABEL_SUCCESSOR}
 
@@ -44,6 +48,39 @@ class Ticket(Secret):
     def token(self, mailbox: int, operator: str) -> Token:
         """The code of this ticket that *operator* is shown."""
         return Token(mac(self, LABEL_TOKEN, mailbox, operator))
+
+
+@dataclass(frozen=True, slots=True)
+class TicketLine:
+    """A ticket as it is handed to a person: one line of text, which a slip of the pen makes none (§5)."""
+
+    charter: str  # its name
+    mailbox: int
+    ticket: Ticket
+
+    def format(self) -> str:
+        code = base64.b32encode(self.ticket + self._check()).decode().lower()
+        return f"{self.charter} {self.mailbox} {code}"
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Parse what :meth:`format` wrote.
+
+        Raises:
+            MalformedError: If *text* is anything else, a letter of it wrong, for instance.
+        """
+        try:
+            charter, mailbox, code = text.split()
+            raw = base64.b32decode(code.upper())
+            line = cls(charter, int(mailbox), Ticket(raw[:-CHECK_SIZE]))
+            if 0 < line.mailbox < 2**20 and line.format() == f"{charter} {mailbox} {code.lower()}":
+                return line
+        except ValueError:
+            pass
+        raise MalformedError("this is not a ticket, or it was copied wrongly")
+
+    def _check(self) -> bytes:
+        return sha256(LABEL_TICKET, self.charter, self.mailbox, self.ticket)[:CHECK_SIZE]
 
 
 class Token(Secret):

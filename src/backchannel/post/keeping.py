@@ -45,9 +45,12 @@ class Pairing:
         value: Any = decode(data, values=16)
         try:
             label, charter, mailbox, ticket, key, size = value
-            if label != LABEL_PAIRING or not MIN_TRAY <= size <= 2**26 or not 0 < mailbox < 2**20:
+            if label != LABEL_PAIRING or not MIN_TRAY <= size <= 2**26 or not mailbox > 0:
                 raise MalformedError(_NO_PAIRING)
-            return cls(SignedCharter.decode(charter), mailbox, Ticket(ticket), PairingKey(key), size)
+            signed = SignedCharter.decode(charter)
+            if mailbox >= signed.charter.numbers.capacity:
+                raise MalformedError(_NO_PAIRING)
+            return cls(signed, mailbox, Ticket(ticket), PairingKey(key), size)
         except (TypeError, ValueError):
             raise MalformedError(_NO_PAIRING) from None
 
@@ -189,7 +192,7 @@ class Keeping:
                 number, heard, arrived, come, next_come, reports, attendance, asking,
             ) = value  # fmt: skip
             return cls(
-                tuple(SignedCharter.decode(raw) for raw in charters),
+                tuple(SignedCharter.kept(raw) for raw in charters),
                 Pairing.decode(pairing),
                 {name: Standing.of(each) for name, each in standings},
                 round_,
@@ -233,6 +236,9 @@ def successor(signed: SignedCharter, after: Charter, *, now: int, asked: bool) -
         raise UsageError("this charter does not begin where a round of the one before it does")
     if new.capacity < old.capacity or new.places < old.places:
         raise UsageError("this charter has fewer mailboxes or places than the one before it")
+    # An envelope on its way is cut for packets of one size.
+    if new.packet != old.packet:
+        raise UsageError("this charter has packets of another size than the one before it")
     if new.day != old.day:
         raise UsageError("this charter counts days otherwise than the one before it")
     if new.start <= now:

@@ -71,8 +71,8 @@ class Line:
             key = keys.key(number)
         except VerificationError:
             return self, noise  # a clock that went back: the key of that round is gone
-        chosen, room = self.out.choose(), packet.room(len(noise))
-        fragment = None if chosen is None else self.out.cut(chosen, room=room, envelope=envelope)
+        chosen = self.out.choose()
+        fragment = None if chosen is None else self.out.cut(chosen, envelope=envelope)
         content = Content(self.coming.base, self.coming.bitmap, fragment)
         row = packet.seal(content, key, noise, where=where, cipher=cipher)
         out = self.out if chosen is None else self.out.noted(chosen)

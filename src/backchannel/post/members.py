@@ -120,8 +120,10 @@ class Members:
         """Take the digests of tickets for mailboxes that are *peer*'s to give out, once each."""
         changes: Changes = {}
         for mailbox, digest in lodged:
+            if not self._may(peer, mailbox) or self.retired(mailbox):
+                continue  # and whatever is no number, too
             raw = mailbox.to_bytes(8)
-            if self._may(peer, mailbox) and self._shelf.get(LODGED, raw) is None and not self.retired(mailbox):
+            if self._shelf.get(LODGED, raw) is None:
                 changes[LODGED, raw] = Digest(digest)
         self._shelf.commit(changes)
         return (len(changes),)

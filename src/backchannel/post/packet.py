@@ -9,8 +9,9 @@ never opens, and a porter that was away for a month jumps
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final, Self
+from typing import Final, Self, TypeAlias
 
 from backchannel.encoding import framed
 from backchannel.errors import MalformedError, VerificationError
@@ -42,6 +43,9 @@ class NodeKey(Secret):
     __slots__ = ()
 
 
+Node: TypeAlias = "tuple[int, int, NodeKey]"  # depth, prefix, key
+
+
 @dataclass(frozen=True, slots=True)
 class RoundKeys:
     """The keys of all rounds from one on: the fewest nodes that cover them.
@@ -49,7 +53,7 @@ class RoundKeys:
     A node is (depth, prefix): it covers the rounds whose first *depth* bits are *prefix*.
     """
 
-    nodes: tuple[tuple[int, int, NodeKey], ...]
+    nodes: tuple[Node, ...]
 
     @classmethod
     def of(cls, root: bytes) -> Self:
@@ -60,32 +64,16 @@ class RoundKeys:
         """The key of round *number*.
 
         Raises:
-            VerificationError: If it was erased.
+            VerificationError: If it was erased, or there is none.
         """
         for depth, prefix, node in self.nodes:
             if number >> (DEPTH - depth) == prefix:
-                for at in range(depth, DEPTH):
-                    node = _child(node, number >> (DEPTH - 1 - at) & 1)  # noqa: PLW2901 - on the way down
-                return RowKey(node)
+                return RowKey(_leaf(node, number, DEPTH - depth))
         raise VerificationError("the key of this round was erased")
 
     def since(self, number: int) -> RoundKeys:
         """Erase the keys of all rounds before *number*."""
-        kept: list[tuple[int, int, NodeKey]] = []
-        for depth, prefix, node in self.nodes:
-            if (prefix + 1) << (DEPTH - depth) <= number:
-                continue
-            if prefix << (DEPTH - depth) >= number:
-                kept.append((depth, prefix, node))
-                continue
-            # This node covers both: its right-hand children stay, down to the round itself.
-            for at in range(depth, DEPTH):
-                bit = number >> (DEPTH - 1 - at) & 1
-                if not bit:
-                    kept.append((at + 1, prefix << 1 | 1, _child(node, 1)))
-                prefix, node = prefix << 1 | bit, _child(node, bit)  # noqa: PLW2901 - on the way down
-            kept.append((DEPTH, prefix, node))
-        return RoundKeys(tuple(sorted(kept, key=lambda each: each[1] << (DEPTH - each[0]))))
+        return RoundKeys(tuple(kept for node in self.nodes for kept in _since(node, number)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +149,22 @@ def open(row: bytes, key: RowKey, *, where: tuple[Digest, int], cipher: Aead) ->
 
 def _associated(where: tuple[Digest, int]) -> bytes:
     return framed(LABEL_ROW, *where)
+
+
+def _since(node: Node, number: int) -> Iterator[Node]:
+    """The fewest nodes below *node* that cover its rounds from *number* on, and no others."""
+    depth, prefix, key = node
+    if prefix << (DEPTH - depth) >= number:
+        yield node
+    elif (prefix + 1) << (DEPTH - depth) > number:
+        for bit in (0, 1):
+            yield from _since((depth + 1, prefix << 1 | bit, _child(key, bit)), number)
+
+
+def _leaf(node: NodeKey, number: int, height: int) -> NodeKey:
+    for at in reversed(range(height)):
+        node = _child(node, number >> at & 1)
+    return node
 
 
 def _child(node: NodeKey, bit: int) -> NodeKey:

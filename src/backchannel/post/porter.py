@@ -34,10 +34,11 @@ from backchannel.post.lines import MAX_QUEUED, Line
 from backchannel.post.shelf import Changes, Shelf
 from backchannel.post.transfer import MAX_ENVELOPE
 from backchannel.post.tray import FromDesk, FromPorter, LineName, LineStatus, OperatorStatus, Report
-from backchannel.post.visit import Answers, Descriptor, Reply, ReplyKey, Visit, VisitKey
+from backchannel.post.visit import Answers, Reply, ReplyKey, Visit, VisitKey
 
 DAY: Final = 86_400_000  # ms
 KEPT_DAYS: Final = 90  # of reports and attendance
+REPORT_SIZE: Final = 192  # bytes of a file that one report takes at most
 
 # The rooms of the shelf.
 KEEPING: Final = "keeping"  # b"": a Keeping
@@ -201,18 +202,25 @@ class Porter:
             known = turn.lines.get(terms.name, Line.new(terms))
             turn.lines[terms.name] = known.agreed(terms, since=since)
         room = packet.room(charter.numbers.packet)
+        on_way = {
+            queued.name for line in turn.lines.values() for queued in line.out.queue
+        } | turn.keeping.arrived.keys()
         for name, envelope in said.envelopes:
             line, digest = turn.lines.get(name), Digest(hashlib.sha256(envelope).digest())
-            if line is None or digest in turn.keeping.arrived:
+            if line is None or digest in on_way:
                 continue
             if len(envelope) > MAX_ENVELOPE or line.out.load + len(envelope) > MAX_QUEUED:
                 turn.report(Kind.TOO_MUCH)
                 continue
             turn.lines[name] = replace(line, out=line.out.put(digest, len(envelope), room=room))
             turn.changes[OUT, digest] = envelope
+            on_way |= {digest}
         for digest in said.dropped:
             for name, line in turn.lines.items():
-                turn.lines[name] = replace(line, out=line.out.without(digest))
+                left = line.out.without(digest)
+                if left is not line.out:
+                    turn.changes[OUT, digest] = None
+                    turn.lines[name] = replace(line, out=left)
 
     def _meet_operators(self, turn: _Turn) -> None:
         """A key for each operator that a charter brings; those that are gone are forgotten."""
@@ -359,22 +367,27 @@ class Porter:
             operators=tuple(
                 OperatorStatus(name, s.heard, s.clock + CLOCK_ZERO, s.admitted) for name, s in keeping.standings.items()
             ),
-            reports=tuple(
-                Report(day, kind, name, count) for (day, kind, name), count in sorted(keeping.reports.items())
-            ),
-            asking=keeping.asking,
+            reports=(),
         )
         left = tray.room(size) - len(said.encode()) - 16
-        come, envelopes = dict(keeping.come), []
-        for seq, (line, since) in sorted(come.items()):
+        asking = keeping.asking if len(keeping.asking) <= left else b""
+        # What operators cause must not crowd out letters: the newest reports, in an eighth of the file.
+        reports = [Report(day, kind, name, count) for (day, kind, name), count in sorted(keeping.reports.items())]
+        left -= len(asking)
+        shown = reports[max(0, len(reports) - min(left, size // 8) // REPORT_SIZE) :]
+        left -= REPORT_SIZE * len(shown)
+        come: dict[int, tuple[LineName, int]] = {}
+        envelopes = []
+        for seq, (line, since) in sorted(keeping.come.items()):
             raw = turn.changes.get((COME, seq.to_bytes(8))) or self._shelf.get(COME, seq.to_bytes(8)) or b""
-            left -= len(raw) + 32
-            if left < 0:
-                break
-            envelopes.append((line, raw))
-            come[seq] = line, since or own
+            fits = len(raw) + 32 <= left
+            # What this file has no room for is not read by who reads it, though one before may have had it.
+            come[seq] = line, (since or own) if fits else 0
+            if fits:
+                left -= len(raw) + 32
+                envelopes.append((line, raw))
         turn.keeping = replace(keeping, number=own, arrived=arrived, come=come)
-        said = replace(said, envelopes=tuple(envelopes))
+        said = replace(said, envelopes=tuple(envelopes), reports=tuple(shown), asking=asking)
         return tray.seal(said, keeping.pairing.key, size, random=self.random, cipher=self._ciphers.replies)
 
     # The end of a round.
@@ -395,14 +408,14 @@ class Porter:
                     self._hear_other(turn, charter, errand, raw, key=key, now=now)
             except (VerificationError, MalformedError):
                 turn.report(Kind.NO_REPLY, name)
-        for name, reply in came.items():
-            self._note(turn, charter, name, reply)
-        if came:
-            _compare(turn, charter, came)
         if len(came) == charter.operators:
             made, answered = turn.keeping.attendance.get(turn.day, (0, 0))
             turn.keeping = replace(turn.keeping, attendance=turn.keeping.attendance | {turn.day: (made, answered + 1)})
             self._collect(turn, charter, came)
+        for name, reply in came.items():
+            self._note(turn, charter, name, reply)
+        if came:
+            _compare(turn, charter, came)
         self._errands = []
         self._commit(turn)
 
@@ -475,7 +488,9 @@ class Porter:
                     cipher=self._ciphers.replies,
                 )
             except (VerificationError, MalformedError):
-                turn.report(Kind.GARBLED, name)
+                # Of a visit that it did not reply to it may have heard nothing, and has no answers.
+                if turn.keeping.standings[name].heard == asked.round + 1:
+                    turn.report(Kind.GARBLED, name)
         turn.keeping = replace(turn.keeping, closed=turn.keeping.closed | asked.tables)
         if len(answers) != charter.operators:
             return
@@ -550,7 +565,9 @@ def _questions(
     for table in dict.fromkeys(charter.tables(number, more=more)):
         there = table == number - 1 or table in open_
         place = table % charter.numbers.places
-        wanted = [line.name for line in lines.values() if line.their_place == place] if there else []
+        # A mailbox that a coming charter adds is not read before it is there.
+        near = [line for line in lines.values() if line.mailbox < charter.numbers.capacity] if there else []
+        wanted = [line.name for line in near if line.their_place == place]
         row: list[bytes] = [*wanted[:reads], *[b""] * (reads - len(wanted))]
         queries += [(table, line) for line in row]
     return more, queries
@@ -597,10 +614,7 @@ def _check_descriptors(turn: _Turn, charter: Charter, asked: Asked, answers: Map
     for at, table in enumerate(tables):
         if not charter.readable(table, asked.round):
             continue
-        said: dict[str, Descriptor] = {}
-        for name, each in answers.items():
-            if at < len(each.descriptors):
-                said[name] = each.descriptors[at]
+        said = {name: each.descriptors[at] for name, each in answers.items()}
         for name, descriptor in said.items():
             expected = charter.digest, table, charter.numbers.capacity
             if (descriptor.charter, descriptor.round, descriptor.rows) != expected:
@@ -645,6 +659,8 @@ def _consider(turn: _Turn, raw: bytes, now: int, *, asked: bool) -> bool:
 def _pruned(keeping: Keeping, charter: Charter, number: int, day: int) -> Keeping:
     """Forget what is over: tables that are served no more, days long past, charters that were followed."""
     oldest = number - charter.numbers.window - charter.numbers.catch_up
+    # What the last visit asked about is still to be held against what was handed in.
+    asked = keeping.last.tables if keeping.last else frozenset()
     charters = keeping.charters
     while len(charters) > 1 and charters[1].charter.numbers.first <= number - 2:
         charters = charters[1:]
@@ -652,7 +668,7 @@ def _pruned(keeping: Keeping, charter: Charter, number: int, day: int) -> Keepin
         keeping,
         charters=charters,
         closed=frozenset(table for table in keeping.closed if table >= oldest),
-        deposits={at: digest for at, digest in keeping.deposits.items() if at >= oldest},
+        deposits={at: digest for at, digest in keeping.deposits.items() if at >= oldest or at in asked},
         reports={key: count for key, count in keeping.reports.items() if key[0] > day - KEPT_DAYS},
         attendance={at: counts for at, counts in keeping.attendance.items() if at > day - KEPT_DAYS},
     )

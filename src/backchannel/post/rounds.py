@@ -16,8 +16,9 @@ leaves, is the edge's (office/). The rules, each held here (docs/spec/round.md):
 from __future__ import annotations
 
 import hashlib
+from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import numpy as np
@@ -26,7 +27,7 @@ from numpy.typing import NDArray
 from backchannel.encoding import Value, decode, encode
 from backchannel.errors import MalformedError, VerificationError
 from backchannel.kem import PrivateKey
-from backchannel.keys import Random
+from backchannel.keys import Digest, Random
 from backchannel.post import enrolment, link, retrieval
 from backchannel.post import visit as visits
 from backchannel.post.charter import Charter, SignedCharter
@@ -56,6 +57,7 @@ class Replying:
 
     body: bytes
     instant: int
+    accepted: bool = False  # whether it is to the first and right visit of its mailbox: one a round
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +94,8 @@ class Operator:
         self._since = 2**32  # no round before begin() is this operator's
         self._rounds: dict[int, _Round] = {}
         self._settling: dict[int, Settling] = {}
-        self._admitted: tuple[int, ...] = ()
-        self._pending: dict[int, list[Visit]] = {}
+        self._admitted = self._last_admitted()
+        self._pending: dict[int, deque[Visit]] = {}
         self._answers: dict[int, tuple[int, bool, bytes]] = {}
         self._tables: dict[int, Table | None] = {}
         seen = shelf.get(SEEN, b"") or b""
@@ -223,9 +225,9 @@ class Operator:
         name = hashlib.sha256(box).digest()
         if visit.mailbox in current.visits:
             before, reply = current.visits[visit.mailbox]
-            return reply if before == name else None
+            return replace(reply, accepted=False) if before == name else None
         current.deposits[visit.mailbox] = visit.deposit
-        self._pending.setdefault(number, []).append(visit)
+        self._pending.setdefault(number, deque()).append(visit)
         leaves = max(now, charter.instant(visit.mailbox, number) + charter.numbers.hold)
         keys = self._charters.seat(charter)
         assert keys is not None  # or the visit would not have been opened
@@ -233,12 +235,12 @@ class Operator:
             answers=self._collected(visit, charter),
             seen=self._seen.get(visit.mailbox, visits.NEVER),
             time=leaves,  # by this clock; so it does not show how long the reply was held
-            admitted=self._admitted or (0,) * len(charter.shares),
+            admitted=self._admitted.get(charter.digest, (0,) * len(charter.shares)),
             tomorrow=self._days.public(charter.day_of(number) + 1, charter, keys),
         )
         self._seen[visit.mailbox] = number + 1
         sealed = visits.seal_reply(said, visit, charter=charter, operator=self.name, cipher=self._ciphers.replies)
-        reply = Replying(sealed, leaves)
+        reply = Replying(sealed, leaves, accepted=True)
         current.visits[visit.mailbox] = name, reply
         return reply
 
@@ -271,7 +273,7 @@ class Operator:
         changes = self._pruned(number)
         if settling is not None and settling.done and settling.descriptor and settling.table is not None:
             descriptor = settling.descriptor
-            self._admitted = _filled(charter, settling.roster)
+            self._admitted = {charter.digest: _filled(charter, settling.roster)}
             rows = sorted(settling.table.items())
             raw = encode(
                 (settling.roster, descriptor.encode(), tuple(m for m, _ in rows), b"".join(r for _, r in rows))
@@ -291,7 +293,9 @@ class Operator:
 
     def compute(self, number: int) -> int:
         """Answer the queries that have come in round *number*; how many visits they were of."""
-        batch = self._pending.pop(number, [])
+        # Visits come in another thread meanwhile: what is taken here is whole, and what comes later waits.
+        waiting = self._pending.get(number, deque())
+        batch = [waiting.popleft() for _ in range(len(waiting))]
         charter = self.charter(number)
         for more in (False, True):
             some = [visit for visit in batch if visit.more == more]
@@ -339,6 +343,15 @@ class Operator:
             self._tables = {at: table for at, table in self._tables.items() if at in kept}
             self._tables[wanted] = _read_table(raw, charter.numbers.packet) if raw else None
         return self._tables[wanted]
+
+    def _last_admitted(self) -> dict[Digest, tuple[int, ...]]:
+        """How many mailboxes of each share the last table had, by its charter: under the next, all count anew."""
+        names = self._shelf.names(TABLES)
+        if not names:
+            return {}
+        charter = self.charter(int.from_bytes(names[-1]))
+        table = _read_table(self._shelf.get(TABLES, names[-1]) or b"", charter.numbers.packet)
+        return {charter.digest: _filled(charter, table.roster)}
 
     def _pruned(self, number: int) -> Changes:
         """Drop what is over: tables served no more, keys of days past, answers that nobody collected."""

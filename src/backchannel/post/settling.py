@@ -64,7 +64,9 @@ class Settling:
 
     def given(self) -> Value:
         """What this operator says that it was given."""
-        return self.roster, tuple((mailbox, digest(mailbox, row)) for mailbox, row in sorted(self.rows.items()))
+        # Once it has heard the others its roster is theirs too, and rows of mailboxes outside it are no matter.
+        rows = [(mailbox, row) for mailbox, row in sorted(self.rows.items()) if in_roster(self.roster, mailbox)]
+        return self.roster, tuple((mailbox, digest(mailbox, row)) for mailbox, row in rows)
 
     def requests(self) -> list[tuple[str, tuple[Value, ...]]]:
         """What to ask whom now; the same again until it is answered."""
@@ -104,10 +106,7 @@ class Settling:
         return self.failed
 
     def _take_list(self, peer: str, answer: Any) -> None:
-        roster, rows = answer
-        if len(roster) != len(self.roster):
-            raise ValueError
-        self.lists[peer] = roster, {mailbox: Digest(name) for mailbox, name in rows}
+        self.lists[peer] = _read_list(answer, size=len(self.roster))
         if len(self.lists) == len(self.peers):
             self._merge()
 
@@ -137,7 +136,9 @@ class Settling:
             if not holders or holders[0] != peer:
                 continue
             said = self.lists[peer][1][mailbox]
-            if len(row) == self.charter.numbers.packet and digest(mailbox, row) == said:
+            # A text has the digest of its bytes, and is none.
+            size = len(row) if isinstance(row, bytes) else -1
+            if size == self.charter.numbers.packet and digest(mailbox, row) == said:
                 self.table[mailbox] = row
                 del self.wanted[mailbox]
             else:
@@ -158,6 +159,23 @@ class Settling:
             self.agreed.add(peer)
         else:
             self.failed = Why.OTHER, peer
+
+
+def _read_list(answer: Any, *, size: int) -> tuple[bytes, dict[int, Digest]]:
+    """A list as another operator gives it: its roster, of *size* bytes, and the rows of mailboxes in it.
+
+    Raises:
+        ValueError, TypeError: If it is none. Nothing of it is kept, then: what is merged must not fail.
+    """
+    roster, rows = answer
+    if not isinstance(roster, bytes) or len(roster) != size:
+        raise ValueError
+    named: dict[int, Digest] = {}
+    for mailbox, name in rows:
+        if not isinstance(mailbox, int) or not isinstance(name, bytes) or not in_roster(roster, mailbox):
+            raise ValueError
+        named[mailbox] = Digest(name)
+    return roster, named
 
 
 def digest(mailbox: int, row: bytes) -> Digest:

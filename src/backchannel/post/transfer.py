@@ -9,8 +9,8 @@ its owner commits what :meth:`Incoming.take` returns before it acknowledges
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from typing import Any, Final, Self
 
 from backchannel.encoding import Value
@@ -25,12 +25,16 @@ MAX_STREAM: Final = 2**48  # fragments
 
 @dataclass(frozen=True, slots=True)
 class Queued:
-    """An envelope on its way: its name, its first fragment, and how many it has."""
+    """An envelope on its way: its name, its first fragment, its size, and that of all fragments but the last."""
 
     name: Digest
     first: int
-    count: int
     size: int
+    room: int
+
+    @property
+    def fragments(self) -> range:
+        return range(self.first, self.first + -(-self.size // self.room))
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +55,7 @@ class Outgoing:
     @property
     def waiting(self) -> int:
         """How many fragments have not arrived."""
-        return sum(each.count for each in self.queue) - len(self.arrived)
+        return sum(len(each.fragments) for each in self.queue) - len(self.arrived)
 
     @property
     def load(self) -> int:
@@ -60,10 +64,11 @@ class Outgoing:
 
     def put(self, name: Digest, size: int, *, room: int) -> Outgoing:
         """Queue an envelope of *size* bytes, *room* of which fit a packet; one that is queued stays as it is."""
+        assert size > 0  # an envelope without a fragment would never arrive
         if any(each.name == name for each in self.queue):
             return self
-        count = -(-size // room)
-        return replace(self, queue=(*self.queue, Queued(name, self.end, count, size)), end=self.end + count)
+        queued = Queued(name, self.end, size, room)
+        return replace(self, queue=(*self.queue, queued), end=queued.fragments.stop)
 
     def choose(self) -> int | None:
         """The fragment to send now: of those in the window that have not arrived, the one sent longest ago."""
@@ -71,11 +76,12 @@ class Outgoing:
         within = [number for number in self._waiting() if number < base + WINDOW]
         return min(within, key=lambda number: (sent.get(number, -1), number), default=None)
 
-    def cut(self, number: int, *, room: int, envelope: Callable[[Digest], bytes]) -> Fragment:
+    def cut(self, number: int, *, envelope: Callable[[Digest], bytes]) -> Fragment:
         """Fragment *number*, of the bytes that *envelope* gives of a name."""
-        queued = next(each for each in self.queue if each.first <= number < each.first + each.count)
-        at = (number - queued.first) * room
-        return Fragment(number, envelope(queued.name)[at : at + room], number == queued.first + queued.count - 1)
+        queued = next(each for each in self.queue if number in each.fragments)
+        at = (number - queued.first) * queued.room
+        data = envelope(queued.name)[at : at + queued.room]
+        return Fragment(number, data, number == queued.fragments[-1])
 
     def noted(self, number: int) -> Outgoing:
         """The state after fragment *number* was laid into a packet."""
@@ -85,52 +91,50 @@ class Outgoing:
     def acknowledged(self, base: int, bitmap: int) -> tuple[Outgoing, tuple[Digest, ...]]:
         """Note what has arrived; the envelopes that have done so wholly by it.
 
-        What names fragments that were never cut is a fault of the other's, and changes nothing.
+        What names fragments that were never sent is a fault of the other's, and changes nothing.
         """
-        if base > self.end or (bitmap and base + bitmap.bit_length() >= self.end):
+        unsent = self._unsent
+        if base > unsent or (bitmap and base + bitmap.bit_length() >= unsent):
             return self, ()
-        arrived = {n for n in self._waiting() if n < base or (n > base and bitmap >> (n - base - 1) & 1)}
-        if not arrived:
-            return self, ()
-        arrived |= self.arrived
-        done = [each for each in self.queue if arrived >= set(range(each.first, each.first + each.count))]
-        for each in done:
-            arrived -= set(range(each.first, each.first + each.count))
-        return (
-            replace(
-                self,
-                queue=tuple(each for each in self.queue if each not in done),
-                arrived=frozenset(arrived),
-                sent=tuple((n, at) for n, at in self.sent if n in self._waiting_in(done, arrived)),
-            ),
-            tuple(each.name for each in done),
-        )
+        arrived = self.arrived | {n for n in self._waiting() if n < base or (n > base and bitmap >> (n - base - 1) & 1)}
+        done = [each for each in self.queue if arrived.issuperset(each.fragments)]
+        queue = tuple(each for each in self.queue if each not in done)
+        kept = arrived & {n for each in queue for n in each.fragments}
+        # What has arrived is not chosen again, so when it was sent matters no more.
+        sent = tuple((n, at) for n, at in self.sent if n not in arrived)
+        return replace(self, queue=queue, arrived=kept, sent=sent), tuple(each.name for each in done)
 
     def without(self, name: Digest) -> Outgoing:
-        """The state once the envelope *name* need not be carried: its fragments are sent no more.
+        """The state once the envelope *name* need not be carried.
 
-        The receiver waits for numbers in order, so an envelope is taken out
-        only from behind all others; any other is carried to its end.
+        The receiver waits for numbers in order, so a number that may have left
+        is never given again: an envelope of which nothing was sent is taken out
+        from behind all others, and any other is carried to its end.
         """
-        if not self.queue or self.queue[-1].name != name or any(n >= self.queue[-1].first for n, _ in self.sent):
+        if not self.queue or self.queue[-1].name != name:
             return self
-        return replace(self, queue=self.queue[:-1], end=self.queue[-1].first)
+        last, used = self.queue[-1].fragments, self.arrived | {n for n, _ in self.sent}
+        if used.intersection(last):
+            return self
+        return replace(self, queue=self.queue[:-1], end=last.start)
 
-    def _waiting(self) -> Any:
-        return (n for each in self.queue for n in range(each.first, each.first + each.count) if n not in self.arrived)
+    @property
+    def _unsent(self) -> int:
+        """The first fragment that was never sent: none beyond it was."""
+        sent = dict(self.sent)
+        return next((number for number in self._waiting() if number not in sent), self.end)
 
-    def _waiting_in(self, done: list[Queued], arrived: set[int]) -> set[int]:
-        left = [each for each in self.queue if each not in done]
-        return {n for each in left for n in range(each.first, each.first + each.count)} - arrived
+    def _waiting(self) -> Iterator[int]:
+        return (n for each in self.queue for n in each.fragments if n not in self.arrived)
 
     def value(self) -> Value:
-        queue = tuple((each.name, each.first, each.count, each.size) for each in self.queue)
+        queue = tuple((each.name, each.first, each.size, each.room) for each in self.queue)
         return queue, self.end, tuple(sorted(self.arrived)), self.sent, self.count
 
     @classmethod
     def of(cls, value: Any) -> Self:
         queue, end, arrived, sent, count = value
-        return cls(tuple(Queued(Digest(n), f, c, s) for n, f, c, s in queue), end, frozenset(arrived), sent, count)
+        return cls(tuple(Queued(Digest(n), f, s, r) for n, f, s, r in queue), end, frozenset(arrived), sent, count)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +145,7 @@ class Incoming:
     ahead: tuple[tuple[int, Fragment], ...] = ()  # those that came before their turn
     partial: bytes = b""  # of the envelope whose last fragment has not come
     broken: bool = False  # that envelope is larger than any: it is passed over
-    lost: int = field(default=0)  # how many were
+    lost: int = 0  # how many were
 
     def take(self, fragment: Fragment) -> tuple[Incoming, tuple[bytes, ...]]:
         """Take a fragment: the state, and the envelopes that are whole by it."""
@@ -149,21 +153,20 @@ class Incoming:
         if not self.base <= fragment.number < min(self.base + WINDOW, MAX_STREAM) or fragment.number in ahead:
             return self, ()
         ahead[fragment.number] = fragment
-        base, partial, broken, lost = self.base, self.partial, self.broken, self.lost
-        whole: list[bytes] = []
-        while base in ahead:
-            piece = ahead.pop(base)
-            base += 1
-            partial = b"" if broken else partial + piece.data
-            if len(partial) > MAX_ENVELOPE:
-                partial, broken = b"", True
-            if piece.last:
-                if broken:
-                    lost += 1
-                else:
-                    whole.append(partial)
-                partial, broken = b"", False
-        return Incoming(base, tuple(ahead.items()), partial, broken, lost), tuple(whole)
+        state, whole = self, []
+        while state.base in ahead:
+            state, envelope = state._joined(ahead.pop(state.base))
+            whole += envelope
+        return replace(state, ahead=tuple(ahead.items())), tuple(whole)
+
+    def _joined(self, piece: Fragment) -> tuple[Incoming, list[bytes]]:
+        """The state after the fragment whose turn it is, and the envelope that it ends, if it ends one."""
+        partial = b"" if self.broken else self.partial + piece.data
+        broken = self.broken or len(partial) > MAX_ENVELOPE
+        if not piece.last:
+            return replace(self, base=self.base + 1, partial=b"" if broken else partial, broken=broken), []
+        after = replace(self, base=self.base + 1, partial=b"", broken=False, lost=self.lost + broken)
+        return after, [] if broken else [partial]
 
     @property
     def bitmap(self) -> int:

@@ -13,7 +13,7 @@ from typing import Any, Final, Self
 
 from backchannel.encoding import Value, decode, encode, framed
 from backchannel.errors import MalformedError, UsageError, VerificationError
-from backchannel.keys import Digest, Fixed, Random, Secret, derive
+from backchannel.keys import KEY_SIZE, Digest, Fixed, Random, Secret, derive
 from backchannel.post.ciphers import NONCE_SIZE, TAG_SIZE, Aead
 
 # Specification constants (docs/spec/tray.md §1).
@@ -22,6 +22,13 @@ LENGTH_SIZE: Final = 4
 OVERHEAD: Final = SEED_SIZE + TAG_SIZE + LENGTH_SIZE
 DEFAULT_SIZE: Final = 1024 * 1024
 MAX_VALUES: Final = 65_536
+# Specification constants (docs/spec/tray.md §2): what is larger is no tray.
+MAX_COUNT: Final = 2**48  # of files, rounds, days, milliseconds; and one more than a turn
+MAX_MAILBOX: Final = 2**20
+MAX_PLACE: Final = 64
+MAX_LINES: Final = 256
+MAX_TURNS: Final = 16  # of one line
+MAX_TEXT: Final = 255
 
 LABEL_DESK: Final = b"backchannel/v1/tray/desk"
 LABEL_PORTER: Final = b"backchannel/v1/tray/porter"
@@ -88,25 +95,11 @@ class FromDesk:
         """
         try:
             number, heard, lines, envelopes, dropped, charter = _values(data)
-            return cls(
-                number,
-                heard,
-                tuple(
-                    LineTerms(
-                        LineName(name),
-                        mailbox,
-                        place,
-                        theirs,
-                        sending - 1,
-                        tuple(turn - 1 for turn in reading),
-                        tuple((turn - 1, root) for turn, root in roots),
-                    )
-                    for name, mailbox, place, theirs, sending, reading, roots in lines
-                ),
-                tuple((LineName(name), envelope) for name, envelope in envelopes),
-                tuple(map(Digest, dropped)),
-                charter,
-            )
+            terms = tuple(_terms(each) for each in _few(lines, MAX_LINES))
+            if len({each.name for each in terms}) != len(terms):
+                raise MalformedError(_NO_TRAY)
+            digests = tuple(map(Digest, dropped))
+            return cls(_count(number), _count(heard), terms, _envelopes(envelopes), digests, _bytes(charter))
         except (TypeError, ValueError):
             raise MalformedError(_NO_TRAY) from None
 
@@ -137,7 +130,7 @@ class OperatorStatus:
 
     name: str
     heard: int  # one more than the round of its last reply, or 0
-    clock: int  # ms that its clock is ahead of the porter's, plus 2^31
+    clock: int  # ms that its clock is ahead of the porter's, plus 2^40
     admitted: tuple[int, ...]  # how many of each share it says are filled
 
 
@@ -191,20 +184,29 @@ class FromPorter:
                 envelopes, carried, lines, operators, reports, asking,
             ) = _values(data)  # fmt: skip
             return cls(
-                number,
-                heard,
-                round_,
-                charter,
-                mailbox,
-                effective,
-                bool(copy),
-                tuple((day, made, answered) for day, made, answered in attendance),
-                tuple((LineName(name), envelope) for name, envelope in envelopes),
+                _count(number),
+                _count(heard),
+                _count(round_),
+                _bytes(charter),
+                _count(mailbox, MAX_MAILBOX),
+                _count(effective),
+                bool(_count(copy, 2)),
+                tuple((_count(day), _count(made), _count(answered)) for day, made, answered in attendance),
+                _envelopes(envelopes),
                 tuple(map(Digest, carried)),
-                tuple(LineStatus(LineName(n), w, h, tuple(t - 1 for t in roots)) for n, w, h, roots in lines),
-                tuple(OperatorStatus(*each) for each in operators),
-                tuple(Report(*each) for each in reports),
-                asking,
+                tuple(
+                    LineStatus(LineName(name), _count(waiting), _count(last), _turns(roots))
+                    for name, waiting, last, roots in _few(lines, MAX_LINES)
+                ),
+                tuple(
+                    OperatorStatus(_text(name), _count(last), _count(clock), tuple(map(_count, admitted)))
+                    for name, last, clock, admitted in operators
+                ),
+                tuple(
+                    Report(_count(day), _text(kind), _text(operator), _count(times))
+                    for day, kind, operator, times in reports
+                ),
+                _bytes(asking),
             )
         except (TypeError, ValueError):
             raise MalformedError(_NO_TRAY) from None
@@ -230,6 +232,7 @@ def open_from_desk(file: bytes, key: PairingKey, *, cipher: Aead) -> FromDesk:
 
     Raises:
         VerificationError: If it is not one, or of another pairing.
+        MalformedError: If its writer sealed something else.
     """
     return FromDesk.decode(_open(file, key, LABEL_DESK, cipher))
 
@@ -239,6 +242,7 @@ def open_from_porter(file: bytes, key: PairingKey, *, cipher: Aead) -> FromPorte
 
     Raises:
         VerificationError: If it is not one, or of another pairing.
+        MalformedError: If its writer sealed something else.
     """
     return FromPorter.decode(_open(file, key, LABEL_PORTER, cipher))
 
@@ -266,6 +270,50 @@ def _key(seed: bytes, key: PairingKey, label: bytes) -> bytes:
 def _values(data: bytes) -> Any:
     value: Value = decode(data, values=MAX_VALUES)
     if not isinstance(value, tuple):
+        raise MalformedError(_NO_TRAY)
+    return value
+
+
+def _terms(value: Any) -> LineTerms:
+    name, mailbox, place, theirs, sending, reading, roots = value
+    named = tuple((_count(turn) - 1, _bytes(root)) for turn, root in _few(roots, MAX_TURNS))
+    if any(len(root) != KEY_SIZE for _, root in named) or not _count(mailbox, MAX_MAILBOX):
+        raise MalformedError(_NO_TRAY)
+    places = _count(place, MAX_PLACE), _count(theirs, MAX_PLACE)
+    return LineTerms(LineName(name), mailbox, *places, _count(sending) - 1, _turns(reading), named)
+
+
+def _turns(value: Any) -> tuple[int, ...]:
+    return tuple(_count(turn) - 1 for turn in _few(value, MAX_TURNS))
+
+
+def _envelopes(value: Any) -> tuple[tuple[LineName, bytes], ...]:
+    pairs = tuple((LineName(name), _bytes(envelope)) for name, envelope in value)
+    if not all(envelope for _, envelope in pairs):
+        raise MalformedError(_NO_TRAY)
+    return pairs
+
+
+def _few(value: Any, most: int) -> Any:
+    if len(value) > most:
+        raise MalformedError(_NO_TRAY)
+    return value
+
+
+def _count(value: Any, end: int = MAX_COUNT) -> int:
+    if not isinstance(value, int) or value >= end:
+        raise MalformedError(_NO_TRAY)
+    return value
+
+
+def _bytes(value: Any) -> bytes:
+    if not isinstance(value, bytes):
+        raise MalformedError(_NO_TRAY)
+    return value
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str) or len(value) > MAX_TEXT:
         raise MalformedError(_NO_TRAY)
     return value
 

@@ -14,8 +14,8 @@ from typing import Final
 
 from backchannel.encoding import Value, decode, encode
 from backchannel.errors import MalformedError, UsageError, VerificationError
-from backchannel.keys import Digest, Random
 from backchannel.kem import Kem, PrivateKey, PublicKey
+from backchannel.keys import Digest, Random
 from backchannel.seal.state import HalfSecret
 
 # Specification constants (docs/spec/card.md §1, §2).

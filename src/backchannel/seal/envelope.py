@@ -18,8 +18,8 @@ from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
 from backchannel.encoding import decode, encode
 from backchannel.errors import MalformedError, VerificationError
-from backchannel.keys import Digest, Random, Secret, derive, equal
 from backchannel.kem import BOX_OVERHEAD, PublicKey
+from backchannel.keys import Digest, Random, Secret, derive, equal
 
 # Specification constants (docs/spec/envelope.md §1, §4).
 TAG: Final = slice(32, 48)

@@ -15,11 +15,11 @@ from typing import Any, Final
 
 from backchannel.encoding import decode, encode
 from backchannel.errors import MalformedError, RefusedError, UnavailableError, UsageError, VerificationError
+from backchannel.kem import Kem, PrivateKey, PublicKey
 from backchannel.keys import Digest, Random, sha256
 from backchannel.seal import card as cards
 from backchannel.seal import ratchet
 from backchannel.seal.card import Answer, Card, Terms
-from backchannel.kem import Kem, PrivateKey, PublicKey
 from backchannel.seal.state import State, Transcript
 
 # Specification constant (docs/spec/card.md §4).

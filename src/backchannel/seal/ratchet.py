@@ -22,10 +22,10 @@ from typing import Final
 
 from backchannel.encoding import framed
 from backchannel.errors import MalformedError, RefusedError, VerificationError
+from backchannel.kem import Kem, PrivateKey, PublicKey
 from backchannel.keys import Digest, Random, derive, sha256
 from backchannel.seal import envelope as envelopes
 from backchannel.seal.envelope import Body, DamagedError, Header, HeaderKey, MessageKey, Opening
-from backchannel.kem import Kem, PrivateKey, PublicKey
 from backchannel.seal.state import (
     FIRST,
     SECOND,

@@ -12,9 +12,9 @@ from typing import Any, Final
 
 from backchannel.encoding import Value, decode, encode
 from backchannel.errors import MalformedError
+from backchannel.kem import PrivateKey, PublicKey
 from backchannel.keys import Digest, Secret
 from backchannel.seal.envelope import HeaderKey, MessageKey, Opening
-from backchannel.kem import PrivateKey, PublicKey
 
 # Specification constants (docs/spec/ratchet.md §1).
 FIRST: Final = 0
