@@ -160,7 +160,7 @@ def introduce(first: Seat, second: Seat) -> None:
 
 def seat(world: World, root: Path, name: str, issuer: str | None = None) -> Seat:
     """An owner whose desk has joined."""
-    made = Seat(world, name, root / name.split()[0].lower())
+    made = Seat(world, name, root / name.split(maxsplit=1)[0].lower())
     issuer = issuer or next(iter(world.houses))
     machine = world.houses[issuer].machine
     assert machine is not None

@@ -9,21 +9,22 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final
 
 from backchannel.errors import MalformedError, VerificationError
+from backchannel.kem import PrivateKey
 from backchannel.keys import Random
+from backchannel.post import tray
 from backchannel.post.charter import Charter, Numbers, Seat, Share, SignedCharter
+from backchannel.post.charters import OperatorKeys
 from backchannel.post.ciphers import Ciphers, PacketCipher, QueryStream, ReplyCipher
 from backchannel.post.enrolment import Ticket
 from backchannel.post.keeping import Pairing
 from backchannel.post.porter import Errand, Porter, Started
-from backchannel.post.charters import OperatorKeys
 from backchannel.post.rounds import Operator
 from backchannel.post.tray import FromDesk, FromPorter, PairingKey, open_from_porter
-from backchannel.post import tray
-from backchannel.kem import PrivateKey
 from backchannel.signing import Signer
 from tests.simulation.seeded_kem import SeededKem
 
@@ -114,6 +115,11 @@ class House:
     machine: Operator | None = None
     skew: int = 0  # ms that its clock is ahead
 
+    @property
+    def running(self) -> Operator:
+        assert self.machine is not None
+        return self.machine
+
 
 @dataclass
 class Carrier:
@@ -152,7 +158,7 @@ class World:
     k: int = 2
     numbers: Numbers = SMALL
     seed: object = 0
-    ciphers: Ciphers | None = None
+    ciphers: Ciphers = field(default_factory=lambda: Ciphers(SeededKem(), PacketCipher(), ReplyCipher(), QueryStream()))
     now: int = 0
     round: int = 0
     trace: list[Event] = field(default_factory=list)
@@ -162,7 +168,6 @@ class World:
 
     def __post_init__(self) -> None:
         self.kem = SeededKem()
-        self.ciphers = self.ciphers or Ciphers(self.kem, PacketCipher(), ReplyCipher(), QueryStream())
         keys = [make_keys(name, Generator(self.seed, name)) for name in NAMES[: self.k]]
         share = (self.numbers.capacity - 1) // self.k
         shares = tuple(Share(key.name, 1 + at * share, share, 1) for at, key in enumerate(keys))
@@ -175,8 +180,8 @@ class World:
         for key in keys:
             house = self.houses[key.name] = House(key.name, (key,))
             self.open_house(house)
-            house.machine.adopt(signed)
-            house.machine.begin(self.now)
+            house.running.adopt(signed)
+            house.running.begin(self.now)
         for name in self.houses:
             self.talk(name)
 
@@ -189,11 +194,11 @@ class World:
     def restart_house(self, name: str) -> None:
         house = self.houses[name]
         self.open_house(house)
-        house.machine.begin(self.now + house.skew)
+        house.running.begin(self.now + house.skew)
 
     def enrol(self, name: str, issuer: str | None = None) -> Carrier:
         issuer = issuer or next(iter(self.houses))
-        ((mailbox, ticket),) = self.houses[issuer].machine.issue(1)
+        ((mailbox, ticket),) = self.houses[issuer].running.issue(1)
         self.talk(issuer)
         return self.carrier(name, mailbox, ticket)
 
@@ -246,7 +251,10 @@ class World:
             self.guard(house, lambda machine: machine.compute(number))
         for carrier in self.carriers.values():
             if carrier.machine and carrier.started:
-                self.guard(carrier, lambda machine, c=carrier: machine.hear(replies[c.name], self.now + c.skew))
+                self.hear(carrier, replies[carrier.name])
+
+    def hear(self, carrier: Carrier, replies: Mapping[int, bytes]) -> None:
+        self.guard(carrier, lambda machine: machine.hear(replies, self.now + carrier.skew))
 
     def start(self, carrier: Carrier) -> None:
         carrier.started = None
@@ -294,14 +302,14 @@ class World:
             return
         for _ in range(8):
             for house in list(self.houses.values()):
-                self.guard(house, lambda machine, h=house: self._ask_all(h, machine, number))
+                self.guard(house, partial(self._ask_all, house, number))
             self.now += self.numbers.period // 50
         for name in self.houses:
             self.talk(name)
         for house in self.houses.values():
             self.guard(house, lambda machine: machine.settled(number, self.now))
 
-    def _ask_all(self, house: House, machine: Operator, number: int) -> None:
+    def _ask_all(self, house: House, number: int, machine: Operator) -> None:
         settling = machine.settle(number)
         if settling is None:
             return
