@@ -7,6 +7,8 @@ eight words is an example; that it is the same one in two places is checked.
 
 from __future__ import annotations
 
+import contextlib
+import io
 import re
 import shlex
 from collections.abc import Iterator
@@ -15,9 +17,13 @@ from pathlib import Path
 import click
 import pytest
 
+import backchannel.office.cli
+import backchannel.office.edge
+from backchannel import office
 from backchannel.cli.app import VERBS, load
+from backchannel.post.ciphers import Ciphers
 from tests.cli.script import COMMANDS, agrees
-from tests.cli.stage import Result, Stage, furnish
+from tests.cli.stage import CHEAP, Result, Stage, furnish
 
 PAGES = sorted((Path(__file__).parents[1] / "docs" / "using").glob("*.md"))
 NAMES = {"anna": "Anna Reuter", "mikhail": "Mikhail Orlov"}
@@ -46,6 +52,10 @@ def test_the_commands_of_a_page_run_and_say_what_it_says(
         words = shlex.split(command)
         if words[0] == "cat":
             Path(words[1]).write_text("\n".join(expected) + "\n", encoding="utf-8")
+            continue
+        if words[0] == "backchannel-operator":
+            shown_by = operator(stage, words[1:])
+            assert agrees(shown, shown_by, holes), "\n".join([page.name, command, *shown_by])
             continue
         assert words[0] == "backchannel", command
         result = stage.run(*words[1:], stdin="".join(filled(line, holes) + "\n" for line in typed))
@@ -87,6 +97,22 @@ def behind_the_scenes(cast: dict[str, Stage], stage: Stage, command: str) -> Non
         assert stage.run(*words[1:], stdin=PROSE).code == 0, command
     else:
         COMMANDS[words[0]](stage, words[1:], "")
+
+
+def operator(stage: Stage, words: list[str]) -> list[str]:
+    """What an operator's command says, on both streams, as a person sees it."""
+    edge = office.edge.Edge(
+        now=lambda: stage.time * 1000,
+        random=stage.random,
+        ciphers=Ciphers.real(),
+        words_cost=CHEAP,
+        folder=stage.home / "operator",
+        host="example",
+    )
+    both = io.StringIO()
+    with contextlib.redirect_stdout(both), contextlib.redirect_stderr(both):
+        office.cli.main(words, edge=edge)
+    return [line.rstrip() for line in both.getvalue().rstrip("\n").split("\n")]
 
 
 def meet(cast: dict[str, Stage], anna: Stage) -> None:

@@ -32,6 +32,7 @@ from itertools import groupby
 from pathlib import Path
 
 from tests.cli.stage import OUT, Result, Stage
+from tests.cli.town import Town
 
 TYPED, HIDDEN, TOLD, COMMAND = "< ", "<* ", "! ", "$ "
 _HEREDOC = re.compile(r"\$ file \S+ <<(\w+)")
@@ -301,6 +302,27 @@ def _fill(_: Stage, words: list[str], __: str) -> list[str]:
     return []
 
 
+def _office(stage: Stage, words: list[str], _: str) -> list[str]:
+    if stage.town is None:
+        stage.town = Town(stage)
+    match words:
+        case ["charter", path]:
+            stage.town.write(Path(path))
+        case ["unsigned", path]:
+            stage.town.unsigned(Path(path))
+        case ["ticket", issuer, path]:
+            stage.town.ticket(Path(path), issuer)
+        case ["rounds", count, *desks]:
+            stage.town.rounds(int(count), desks)
+        case ["stop", name]:
+            stage.town.stop(name)
+        case ["amend"]:
+            stage.town.amend()
+        case _:
+            raise AssertionError(words)
+    return []
+
+
 NAMES = {"anna": "Anna Reuter", "mikhail": "Mikhail Orlov", "irene": "Irene Maddox"}
 
 COMMANDS: dict[str, Callable[[Stage, list[str], str], list[str]]] = {
@@ -319,6 +341,7 @@ COMMANDS: dict[str, Callable[[Stage, list[str], str], list[str]]] = {
     "fill": _fill,  # fill FILE SIZE: so many bytes that are no text
     "passphrase": _passphrase,  # passphrase WORDS...: what is typed, unseen, wherever one is asked for
     "met": _met,  # met DESK DESK [uncompared]: two desks that have met
+    "office": _office,  # office charter FILE | unsigned FILE | ticket OPERATOR FILE | rounds N DESK... | stop OPERATOR | amend
     "env": _env,  # env NAME=VALUE, or NAME= for none
     "editor": _editor,  # editor COMMAND..., or none: somebody sits at the terminal, with that editor; alone: nobody does
     "limit": _limit,  # limit SIZE: the disk takes no file larger than this; no size: it does

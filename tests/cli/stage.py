@@ -85,6 +85,7 @@ class Stage:
     editor: str | None = None  # where there is one, somebody sits at the terminal
     limit: int | None = None  # the largest file that the disk takes, in bytes
     patch: pytest.MonkeyPatch | None = None
+    town: Any = None  # the post office of a script (tests/cli/town.py)
 
     def __post_init__(self) -> None:
         self.random = Generator(self.seed)
@@ -104,7 +105,6 @@ class Stage:
             step=STEP,
             counters=self.home / "counters",
             desk=Path(os.environ.get("BACKCHANNEL_DESK") or self.home / "desk"),
-            porter=self.home / "porter",
             memory=memory,
             editor=self.editor or None,
             columns=lambda: 80,

@@ -113,7 +113,7 @@ def _of_operators(call: Call, charter: Charter, said: FromPorter) -> list[Notice
         heard = each.heard - 1
         if said.effective and said.round >= said.effective and said.round - heard > SILENT_ROUNDS:
             since = f"since {_when(call, charter.begins(heard))}" if each.heard else "yet"
-            text = f"{one_line(each.name)} has not answered {since}: nothing is carried; a pouch is"
+            text = f"{one_line(each.name)} has not answered {since}, and nothing is carried meanwhile but by hand"
             found.append((text, "backchannel pack WHO -o FILE"))
     counts = next((each.admitted for each in said.operators if each.admitted), ())
     for share, count in zip(charter.shares, counts, strict=False):

@@ -39,12 +39,12 @@ def open_desk(call: Call) -> Iterator[Desk]:
         # A full disk must not keep anybody from reading.
         with contextlib.suppress(UnavailableError):
             desk.lapse(call.edge.now())
-        _exchange(call, desk)
+        told = _exchange(call, desk)
         try:
             yield desk
         finally:
             # Whatever became of the verb: the desk is locked, and what was sealed leaves.
-            _exchange(call, desk)
+            _exchange(call, desk, told=told)
 
 
 def porter_folder(call: Call) -> Path:
@@ -57,10 +57,11 @@ def tray_folder(call: Call) -> Path:
     return call.desk.with_name(f"{call.desk.name}.tray")
 
 
-def _exchange(call: Call, desk: Desk) -> None:
+def _exchange(call: Call, desk: Desk, *, told: str = "") -> str:
+    """Exchange files with the porter: what is wrong with the tray, if anything, *told* once."""
     # Imported here: a desk that is in no post office needs neither.
     if desk.store.get(records.POST, b"") is None:
-        return
+        return ""
     from backchannel.cli import arrivals  # noqa: PLC0415
     from backchannel.desk import post  # noqa: PLC0415
     from backchannel.post.ciphers import ReplyCipher  # noqa: PLC0415
@@ -70,8 +71,9 @@ def _exchange(call: Call, desk: Desk) -> None:
         for line in arrivals.lines(call, desk, came.opened):
             call.say(f"by post from {one_line(came.person.name)}: {line}")
         arrivals.warn(call, desk, came.person, came.opened)
-    if exchanged.trouble:
+    if exchanged.trouble not in ("", told):
         call.warn(f"{exchanged.trouble}; nothing is lost, and nothing is carried until it can be")
+    return exchanged.trouble
 
 
 def find(call: Call, desk: Desk, name: str) -> Person:

@@ -13,7 +13,7 @@ from backchannel.cli.visible import one_line
 from backchannel.desk import files, post, writing
 from backchannel.desk.desk import Changes, Desk
 from backchannel.errors import MalformedError, RefusedError, UsageError
-from backchannel.post.charter import Charter, SignedCharter
+from backchannel.post.charter import NO_CHARTER, Charter, SignedCharter
 from backchannel.post.ciphers import Ciphers
 from backchannel.post.enrolment import TicketLine
 from backchannel.post.keeping import Pairing
@@ -50,7 +50,7 @@ def join(
             return
         if charter is None or ticket is None:
             raise UsageError("a charter and a ticket are wanted", hint="backchannel join CHARTER --ticket-file FILE")
-        signed, line = SignedCharter.decode(take(charter)), _ticket(ticket)
+        signed, line = _charter(charter), _ticket(ticket)
         if line.charter != signed.charter.name:
             raise UsageError(
                 f"this ticket is for the post office {line.charter}, and the charter of {signed.charter.name}"
@@ -59,12 +59,11 @@ def join(
         _show(call, signed.charter)
         if before and not yes and not call.confirm(_ANEW):
             raise UsageError("nothing was changed")
-        folder = (tray or tray_folder(call)).absolute()
+        folder = _tray(call, tray)
         pairing, changes = post.join(desk, signed, line.mailbox, line.ticket, folder=folder, size=DEFAULT_SIZE)
         if out is not None:
             leave(out, pairing.encode(), lambda: desk.commit(changes), otherwise=_AGAIN)
         else:
-            files.make_folder(folder)
             _make_porter(call, desk, pairing, changes)
         _announce(call, desk)
         where = one_line(str(out)) if out else one_line(str(porter_folder(call)))
@@ -80,6 +79,23 @@ def join(
             text,
         )
         call.hint("backchannel porter --pair FILE" if out else "backchannel porter")
+
+
+def _tray(call: Call, given: Path | None) -> Path:
+    """The folder to share: one beside the desk is made; one that was named may be on a stick that is not there."""
+    if given is None:
+        files.make_folder(tray_folder(call))
+        return tray_folder(call).absolute()
+    if not given.is_dir():
+        raise UsageError(f"there is no folder {one_line(str(given))} to share with the porter")
+    return given.absolute()
+
+
+def _charter(path: Path) -> SignedCharter:
+    try:
+        return SignedCharter.decode(take(path))
+    except MalformedError:
+        raise MalformedError(NO_CHARTER) from None
 
 
 def _ticket(path: Path) -> TicketLine:

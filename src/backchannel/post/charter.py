@@ -121,10 +121,12 @@ class Charter:
     numbers: Numbers
     predecessor: Digest | None = None
     digest: Digest = field(init=False, compare=False)
+    _encoded: bytes = field(init=False, compare=False, repr=False)  # it is asked for in every round
 
     def __post_init__(self) -> None:
         _check(self)
-        object.__setattr__(self, "digest", sha256(LABEL_CHARTER, self.encode()))
+        object.__setattr__(self, "_encoded", _encode(self))
+        object.__setattr__(self, "digest", sha256(LABEL_CHARTER, self._encoded))
 
     @property
     def operators(self) -> int:
@@ -147,10 +149,7 @@ class Charter:
         return next((share for share in self.shares if mailbox in share.mailboxes), None)
 
     def encode(self) -> bytes:
-        seats = tuple((s.name, s.url, s.signing, s.sealing) for s in self.seats)
-        shares = tuple((s.issuer, s.first, s.count, s.quorum) for s in self.shares)
-        numbers: tuple[Value, ...] = tuple(getattr(self.numbers, each.name) for each in fields(Numbers))
-        return encode((LABEL_CHARTER, self.name, seats, shares, numbers, self.predecessor or b""))
+        return self._encoded
 
     @classmethod
     def decode(cls, data: bytes) -> Self:
@@ -318,6 +317,13 @@ def check_url(name: str, url: str) -> None:
     """Raise UsageError unless the operator *name* can be at *url*."""
     if len(url) > MAX_URL or not _URL.fullmatch(url):
         raise UsageError(f"{name} has an address that is none: http://… or https://…")
+
+
+def _encode(charter: Charter) -> bytes:
+    seats = tuple((s.name, s.url, s.signing, s.sealing) for s in charter.seats)
+    shares = tuple((s.issuer, s.first, s.count, s.quorum) for s in charter.shares)
+    numbers: tuple[Value, ...] = tuple(getattr(charter.numbers, each.name) for each in fields(Numbers))
+    return encode((LABEL_CHARTER, charter.name, seats, shares, numbers, charter.predecessor or b""))
 
 
 def _tuple(value: Value) -> Any:

@@ -28,6 +28,12 @@ class Days:
         self._signed: dict[tuple[Digest, int], DayKey] = {}
         self._private: dict[int, PrivateKey] = {}
 
+    @property
+    def first(self) -> int:
+        """The first day that has a key: no other is made for one that is over, whatever the clock says."""
+        names = self._shelf.names(DAYS)
+        return int.from_bytes(names[0]) if names else 0
+
     def private(self, day: int) -> PrivateKey | None:
         """The key of *day*, if there is one."""
         if day not in self._private:

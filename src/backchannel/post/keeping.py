@@ -116,6 +116,7 @@ class Standing:
 
 
 TABLE_ZERO: Final = 2**21  # in its first rounds an office is asked about tables before there were any
+TABLE_SIZE: Final = 5  # bytes of one in a list
 CLOCK_ZERO: Final = 2**40  # ms; clocks that are further off are shown as that far
 
 
@@ -165,8 +166,8 @@ class Keeping:
             self.last.value() if self.last else (),
             self.collecting.value() if self.collecting else (),
             self.before,
-            tuple(sorted(self.closed)),
-            tuple(self.deposits.items()),
+            b"".join(_table(at) for at in sorted(self.closed)),
+            b"".join(_table(at) + digest for at, digest in self.deposits.items()),
             int(self.copy),
             self.number,
             self.heard,
@@ -199,8 +200,8 @@ class Keeping:
                 Asked.of(last),
                 Asked.of(collecting),
                 before,
-                frozenset(closed),
-                {at: Digest(digest) for at, digest in deposits},
+                frozenset(_tables(closed)),
+                {at: Digest(digest) for at, digest in zip(_tables(deposits, Digest.size), _digests(deposits), strict=True)},
                 bool(copy),
                 number,
                 heard,
@@ -213,6 +214,24 @@ class Keeping:
             )
         except (TypeError, ValueError):
             raise MalformedError("a porter's store does not parse") from None
+
+
+# As many as the window has rounds, kept anew twice a round: a string each, and not a value for each round.
+
+
+def _table(number: int) -> bytes:
+    return (number + TABLE_ZERO).to_bytes(TABLE_SIZE)
+
+
+def _tables(data: bytes, beside: int = 0) -> list[int]:
+    """The numbers of rounds in *data*, each with so many bytes *beside* it."""
+    step = TABLE_SIZE + beside
+    return [int.from_bytes(data[at : at + TABLE_SIZE]) - TABLE_ZERO for at in range(0, len(data), step)]
+
+
+def _digests(data: bytes) -> list[bytes]:
+    step = TABLE_SIZE + Digest.size
+    return [data[at + TABLE_SIZE : at + step] for at in range(0, len(data), step)]
 
 
 def successor(signed: SignedCharter, after: Charter, *, now: int, asked: bool) -> bool:

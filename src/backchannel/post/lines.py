@@ -16,7 +16,7 @@ from backchannel.errors import MalformedError, VerificationError
 from backchannel.keys import Digest
 from backchannel.post import packet
 from backchannel.post.ciphers import Aead
-from backchannel.post.packet import Content, NodeKey, RoundKeys
+from backchannel.post.packet import Content, RoundKeys
 from backchannel.post.transfer import Incoming, Outgoing
 from backchannel.post.tray import LineName, LineTerms
 
@@ -103,7 +103,7 @@ class Line:
         return replace(self, roots=roots)
 
     def encode(self) -> bytes:
-        roots = tuple((turn + 1, tuple(keys.nodes)) for turn, keys in self.roots.items())
+        roots = tuple((turn + 1, keys.encode()) for turn, keys in self.roots.items())
         return encode((
             self.name,
             self.mailbox,
@@ -134,7 +134,7 @@ class Line:
                 theirs,
                 sending - 1,
                 tuple(turn - 1 for turn in reading),
-                {turn - 1: RoundKeys(tuple((d, p, NodeKey(k)) for d, p, k in nodes)) for turn, nodes in roots},
+                {turn - 1: RoundKeys.decode(nodes) for turn, nodes in roots},
                 Outgoing.of(out),
                 Incoming.of(coming),
                 heard,

@@ -48,9 +48,12 @@ class Links:
             session, answer = link.welcome(greeting, signer=seat.signer, kem=self._ciphers.kem, random=self._random)
         except (MalformedError, VerificationError):
             return None
+        # Who replays a greeting must not put keys that nobody has in the place of a session in use.
+        if session.id in self._asked:
+            return None
         # A peer that is started again greets again; what it does not use any more is forgotten.
         theirs = [name for name, each in self._asked.items() if each.peer == session.peer]
-        for name in theirs[: len(theirs) - SESSIONS + 1]:
+        for name in theirs[: max(0, len(theirs) - SESSIONS + 1)]:
             del self._asked[name]
         self._asked[session.id] = session
         return answer

@@ -75,6 +75,17 @@ class RoundKeys:
         """Erase the keys of all rounds before *number*."""
         return RoundKeys(tuple(kept for node in self.nodes for kept in _since(node, number)))
 
+    def encode(self) -> bytes:
+        """As a porter keeps them: one string, since they are kept anew in every round."""
+        return b"".join(depth.to_bytes(1) + prefix.to_bytes(4) + node for depth, prefix, node in self.nodes)
+
+    @classmethod
+    def decode(cls, data: bytes) -> Self:
+        """Decode what :meth:`encode` wrote."""
+        size = 5 + NodeKey.size
+        nodes = (data[at : at + size] for at in range(0, len(data), size))
+        return cls(tuple((node[0], int.from_bytes(node[1:5]), NodeKey(node[5:])) for node in nodes))
+
 
 @dataclass(frozen=True, slots=True)
 class Fragment:

@@ -39,6 +39,7 @@ from backchannel.post.visit import Answers, Reply, ReplyKey, Visit, VisitKey
 DAY: Final = 86_400_000  # ms
 KEPT_DAYS: Final = 90  # of reports and attendance
 REPORT_SIZE: Final = 192  # bytes of a file that one report takes at most
+ENVELOPES: Final = 4_096  # in a file; a correspondent may send them as small as it likes
 
 # The rooms of the shelf.
 KEEPING: Final = "keeping"  # b"": a Keeping
@@ -380,7 +381,7 @@ class Porter:
         envelopes = []
         for seq, (line, since) in sorted(keeping.come.items()):
             raw = turn.changes.get((COME, seq.to_bytes(8))) or self._shelf.get(COME, seq.to_bytes(8)) or b""
-            fits = len(raw) + 32 <= left
+            fits = len(raw) + 32 <= left and len(envelopes) < ENVELOPES
             # What this file has no room for is not read by who reads it, though one before may have had it.
             come[seq] = line, (since or own) if fits else 0
             if fits:
@@ -448,12 +449,13 @@ class Porter:
         if standing.day(day_key.day) == day_key.key:
             return
         try:
-            if not today <= day_key.day <= today + 1:
-                raise VerificationError("a key of another day")
             day_key.check(charter, operator)
             self._ciphers.kem.check(day_key.key)
         except (VerificationError, MalformedError):
             turn.report(Kind.WRONG_KEY, operator)
+            return
+        if not today <= day_key.day <= today + 1:
+            turn.report(Kind.CLOCK, operator)  # it is its own, and of a day that is not
             return
         if standing.day(day_key.day) is not None:
             turn.report(Kind.WRONG_KEY, operator)  # two keys of one day: the first stands
@@ -494,14 +496,15 @@ class Porter:
         turn.keeping = replace(turn.keeping, closed=turn.keeping.closed | asked.tables)
         if len(answers) != charter.operators:
             return
-        void = _check_descriptors(turn, charter, asked, answers)
+        void, unequal = _check_descriptors(turn, charter, asked, answers)
         for at, (table, line) in enumerate(asked.queries):
             if table in void or not charter.readable(table, asked.round):
                 continue
             row = retrieval.combine([each.rows[at] for each in answers.values()])
             if line:
                 self._take_row(turn, charter, LineName(line), table=table, row=row)
-            else:
+            elif table not in unequal:
+                # Out of two tables comes no row of either; that they are two was reported.
                 _audit(turn, table, row)
 
     def _take_row(self, turn: _Turn, charter: Charter, name: LineName, *, table: int, row: bytes) -> None:
@@ -607,9 +610,11 @@ def _forget_keys(turn: _Turn, charter: Charter, number: int) -> None:
         turn.lines[name] = line.forgotten(before)
 
 
-def _check_descriptors(turn: _Turn, charter: Charter, asked: Asked, answers: Mapping[str, Answers]) -> set[int]:
-    """Hold what the operators say of each table against each other; the tables that are void at all of them."""
-    void = set()
+def _check_descriptors(
+    turn: _Turn, charter: Charter, asked: Asked, answers: Mapping[str, Answers]
+) -> tuple[set[int], set[int]]:
+    """Hold what the operators say of each table against each other; those void at all of them, and those unequal."""
+    void, unequal = set(), set()
     tables = list(dict.fromkeys(table for table, _ in asked.queries))
     for at, table in enumerate(tables):
         if not charter.readable(table, asked.round):
@@ -621,10 +626,11 @@ def _check_descriptors(turn: _Turn, charter: Charter, asked: Asked, answers: Map
                 turn.report(Kind.OTHER_TABLE, name)
         if len(set(said.values())) > 1:
             turn.report(Kind.UNEQUAL)
+            unequal.add(table)
         elif all(descriptor.void for descriptor in said.values()):
             turn.report(Kind.VOID)
             void.add(table)
-    return void
+    return void, unequal
 
 
 def _audit(turn: _Turn, table: int, row: bytes) -> None:

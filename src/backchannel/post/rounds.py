@@ -166,6 +166,7 @@ class Operator:
         if kind == "key":
             current = self.charter(number)
             keys, day = self._charters.seat(current) or self._charters.seat(charter), current.day_of(number)
+            day = max(day, self._days.first)
             assert keys is not None  # the request was opened with them
             return b"".join(self._days.public(each, current, keys).encode() for each in (day, day + 1))
         following = self._charters.all[-1]
@@ -177,7 +178,9 @@ class Operator:
     def begin(self, now: int) -> None:
         """Start, or start again: rounds that have begun are not this operator's any more."""
         number = self._charters.round_at(now)
-        self._since = number + 1
+        # A clock may have been put back: a round whose table stands is not made again.
+        kept = self._shelf.names(TABLES)
+        self._since = max(number, int.from_bytes(kept[-1]) if kept else number) + 1
         self._days_ahead(number)
         changes: Changes = {}
         self._note(changes, now, Why.RESTART.value)
