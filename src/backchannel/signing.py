@@ -76,7 +76,8 @@ def verify(key: VerifyingKey, label: bytes, message: bytes, signature: Signature
         VerificationError: If either is not; which of the two is not said.
     """
     said = framed(label, message)
-    with contextlib.suppress(InvalidSignature, ValueError):
+    # Of the right length, which their types say, a key or a signature that is none is no other error.
+    with contextlib.suppress(InvalidSignature):
         Ed25519PublicKey.from_public_bytes(key[_ED]).verify(signature[_ED_SIGNATURE], said)
         MLDSA65PublicKey.from_public_bytes(key[_ED.stop :]).verify(signature[_ED_SIGNATURE.stop :], said)
         return

@@ -8,12 +8,16 @@ from hypothesis import strategies as st
 
 from backchannel import encoding
 from backchannel.errors import MalformedError, UsageError
-from backchannel.letters import Empty, Item, Letter, Unknown, pack, unpack
+from backchannel.keys import Digest
+from backchannel.letters import Empty, Item, Letter, Moved, Unknown, pack, unpack
 from backchannel.letters import item as items
 from tests.letters.strategies import letters
 
 kinds = st.text("abc019 -", min_size=1, max_size=64)
-every_item = st.one_of(letters, st.just(Empty()), st.builds(Unknown, kinds, st.binary(max_size=80)))
+moves = st.builds(
+    Moved, st.integers(0, 63), st.integers(1, 2**20 - 1), st.builds(Digest, st.binary(min_size=32, max_size=32))
+)
+every_item = st.one_of(letters, st.just(Empty()), moves, st.builds(Unknown, kinds, st.binary(max_size=80)))
 
 
 def packed(data: bytes, size: int | None = None, level: int = 9) -> bytes:
@@ -37,13 +41,13 @@ def test_what_is_encoded_is_decoded(item: Item) -> None:
 def test_any_bytes_are_an_item_or_malformed(data: bytes, size: int) -> None:
     for attempt in (data, size.to_bytes(8) + data, packed(data), packed(data, size)):
         with contextlib.suppress(MalformedError):
-            assert isinstance(unpack(attempt), Letter | Empty | Unknown)
+            assert isinstance(unpack(attempt), Letter | Empty | Moved | Unknown)
 
 
-@given(st.binary(max_size=64))
-def test_any_payload_is_a_letter_or_malformed(payload: bytes) -> None:
+@given(st.sampled_from(["letter", "moved"]), st.binary(max_size=64))
+def test_any_payload_is_what_its_kind_says_or_malformed(kind: str, payload: bytes) -> None:
     with contextlib.suppress(MalformedError):
-        items.decode(encoding.encode(("letter", payload)))
+        items.decode(encoding.encode((kind, payload)))
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from backchannel.kem import PrivateKey, PublicKey
 from backchannel.keys import Digest
 from backchannel.seal.envelope import HeaderKey, MessageKey, Opening
-from backchannel.kem import PrivateKey, PublicKey
 from backchannel.seal.state import (
     ChainKey,
     PacketRoot,

@@ -102,7 +102,7 @@ def fields(data: bytes, label: bytes, kem: Kem) -> dict[str, Any]:
         place, mailbox, charter = carriage
         if not isinstance(place, int) or not isinstance(mailbox, int) or not isinstance(charter, bytes):
             raise ValueError
-        if len(charter) != 32:
+        if len(charter) != 32 or place > 63 or not 1 <= mailbox <= 1_048_575:
             raise ValueError
     if not isinstance(archive, bytes) or len(archive) not in (0, 32):
         raise ValueError

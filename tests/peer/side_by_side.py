@@ -15,10 +15,10 @@ from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
 from backchannel.errors import RefusedError
+from backchannel.kem import Kem, PublicKey
 from backchannel.keys import Random
 from backchannel.seal import ratchet
 from backchannel.seal.envelope import DamagedError, NoKeyError, Opening
-from backchannel.kem import Kem, PublicKey
 from backchannel.seal.state import FIRST, SECOND, HalfSecret, State, Transcript
 from tests.peer import ratchet_peer as peer
 from tests.simulation.seeded_kem import SeededKem

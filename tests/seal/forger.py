@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from backchannel.kem import Kem
 from backchannel.keys import Random
 from backchannel.seal import envelope as envelopes
 from backchannel.seal import ratchet
 from backchannel.seal.envelope import NoKeyError
-from backchannel.kem import Kem
 from backchannel.seal.state import Sending, State
 
 

@@ -9,11 +9,11 @@ from typing import Final
 import pytest
 
 from backchannel.errors import RefusedError
+from backchannel.kem import Kem, PrivateKey, PublicKey
 from backchannel.keys import Random
 from backchannel.seal import card as cards
 from backchannel.seal import ratchet
 from backchannel.seal.card import Card, Terms
-from backchannel.kem import Kem, PrivateKey, PublicKey
 from backchannel.seal.meeting import Met, Register
 from backchannel.seal.state import State
 from tests.simulation.seeded_kem import SeededKem

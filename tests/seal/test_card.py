@@ -9,24 +9,24 @@ from hypothesis import strategies as st
 
 from backchannel.encoding import Value, decode, encode
 from backchannel.errors import MalformedError, UsageError, VerificationError
+from backchannel.kem import Kem, PublicKey, XWing
 from backchannel.keys import Digest
 from backchannel.seal import card as cards
 from backchannel.seal.card import Answer, Card, Carriage, Terms
-from backchannel.kem import Kem, PublicKey, XWing
 from backchannel.seal.state import HalfSecret
 from tests.seal.meeting_desks import KEM, Desk
 
 TERMS = Terms("Ada", "Ben", 2_000_000_000)
 NAMES = st.text(st.characters(exclude_categories=["Cs"]), max_size=40).filter(cards.is_name).filter(bool)
 DIGESTS = st.binary(min_size=32, max_size=32).map(Digest)
-NUMBERS = st.integers(0, 2**64 - 1)
+PLACES, MAILBOXES = st.integers(0, 63), st.integers(1, 2**20 - 1)
 EXPIRIES = st.integers(0, cards.MAX_EXPIRY)
 CARDS = st.builds(
     Card,
     st.binary(min_size=1216, max_size=1216).map(PublicKey),
     st.binary(min_size=32, max_size=32).map(HalfSecret),
     st.builds(
-        Terms, NAMES, NAMES, EXPIRIES, st.none() | st.builds(Carriage, NUMBERS, NUMBERS, DIGESTS), st.none() | DIGESTS
+        Terms, NAMES, NAMES, EXPIRIES, st.none() | st.builds(Carriage, PLACES, MAILBOXES, DIGESTS), st.none() | DIGESTS
     ),
 )
 FIELDS = ["label", "key", "half", "holder", "reader", "expires", "carriage", "archive"]
@@ -65,7 +65,7 @@ def test_the_largest_answering_card_opens_to_the_same_size_as_any(card: Card) ->
 
 def test_names_and_places_of_full_length_fit_both_cards() -> None:
     long = "é" * 100
-    terms = Terms(long, long, cards.MAX_EXPIRY, Carriage(2**64 - 1, 2**64 - 1, Digest(bytes(32))), Digest(b"a" * 32))
+    terms = Terms(long, long, cards.MAX_EXPIRY, Carriage(63, 2**20 - 1, Digest(bytes(32))), Digest(b"a" * 32))
     card, _ = cards.make(terms, kem=KEM, random=Desk("maker").draw)
     assert cards.read(card.encode(cards.LABEL_FIRST), KEM) == card
     private, public = KEM.generate(Desk("reader").draw)

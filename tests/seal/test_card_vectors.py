@@ -9,10 +9,10 @@ import pytest
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
 from backchannel.errors import RefusedError
+from backchannel.kem import Kem, PrivateKey, PublicKey, XWing
 from backchannel.keys import Digest
 from backchannel.seal import card as cards
 from backchannel.seal.card import Card
-from backchannel.kem import Kem, PrivateKey, PublicKey, XWing
 from backchannel.seal.meeting import Fate, Register, Spent, Waiting
 from tests.peer import card_peer as peer
 from tests.seal.meeting_desks import KEM, NOW, Desk

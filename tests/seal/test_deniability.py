@@ -18,10 +18,10 @@ import pytest
 
 import backchannel
 from backchannel import pouch
+from backchannel.kem import PrivateKey, PublicKey, XWing
 from backchannel.keys import Digest, LetterId, ReleaseSeed, Secret
 from backchannel.letters import Head, Letter, Paragraph, Text, item
 from backchannel.seal import ratchet
-from backchannel.kem import PrivateKey, PublicKey, XWing
 from backchannel.seal.state import Receiving, Sending, State
 from tests.peer.side_by_side import START, meet, stream
 from tests.seal.forger import forge

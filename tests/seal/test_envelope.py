@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backchannel.errors import RefusedError
+from backchannel.kem import PrivateKey, PublicKey
 from backchannel.keys import Digest
 from backchannel.seal import envelope as envelopes
 from backchannel.seal import ratchet
 from backchannel.seal.envelope import Body, DamagedError, Header, HeaderKey, MessageKey, NoKeyError, Opening
-from backchannel.kem import PrivateKey, PublicKey
 from tests.peer import ratchet_peer as peer
 from tests.peer.side_by_side import START, meet, stream, view
 from tests.simulation.seeded_kem import SeededKem

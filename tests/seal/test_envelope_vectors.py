@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from backchannel.errors import RefusedError
+from backchannel.kem import PublicKey
 from backchannel.keys import Digest
 from backchannel.seal import envelope as envelopes
 from backchannel.seal.envelope import Body, DamagedError, Header, HeaderKey, MessageKey, NoKeyError, Opening
-from backchannel.kem import PublicKey
 from tests.peer import ratchet_peer as peer
 from tests.simulation.seeded_kem import SeededKem
 from tests.vectors import make_envelope

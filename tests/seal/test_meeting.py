@@ -8,11 +8,11 @@ import pytest
 
 from backchannel.encoding import Value, decode, encode
 from backchannel.errors import MalformedError, RefusedError, UnavailableError, UsageError, VerificationError
+from backchannel.kem import PublicKey, XWing
 from backchannel.keys import Cost, Digest
 from backchannel.seal import card as cards
 from backchannel.seal import words
 from backchannel.seal.card import Card, Carriage, Terms
-from backchannel.kem import PublicKey, XWing
 from backchannel.seal.meeting import CopiedCardError, Fate, Register
 from backchannel.seal.state import FIRST, SECOND
 from tests.seal.meeting_desks import DAY, KEM, NOW, Desk, meet, refusal, talk

@@ -12,6 +12,7 @@ import pytest
 
 from backchannel import pouch as pouches
 from backchannel.errors import RefusedError
+from backchannel.kem import PrivateKey, XWing
 from backchannel.keys import Cost, Digest, derive, sha256
 from backchannel.pouch import ForeignPouchError
 from backchannel.seal import card as cards
@@ -19,7 +20,6 @@ from backchannel.seal import envelope as envelopes
 from backchannel.seal import meeting, ratchet, words
 from backchannel.seal.card import Answer, Card, Terms
 from backchannel.seal.envelope import HeaderKey
-from backchannel.kem import PrivateKey, XWing
 from backchannel.seal.meeting import Register
 from backchannel.seal.ratchet import Secrets
 from backchannel.seal.state import HalfSecret, PouchKey, State, Transcript

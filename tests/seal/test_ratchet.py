@@ -11,10 +11,10 @@ import dataclasses
 import pytest
 
 from backchannel.errors import MalformedError
+from backchannel.kem import PrivateKey, PublicKey
 from backchannel.keys import Digest, Random
 from backchannel.seal import ratchet
 from backchannel.seal.envelope import NoKeyError, Opening
-from backchannel.kem import PrivateKey, PublicKey
 from tests.peer.liar import lie
 from tests.peer.side_by_side import DAY, KEPT, START, Desk, Refused, meet, stream
 from tests.simulation.seeded_kem import SeededKem

@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from backchannel.seal import ratchet
 from backchannel.kem import XWing
+from backchannel.seal import ratchet
 from tests.peer import ratchet_peer as peer
 from tests.peer.side_by_side import DAY, KEPT, START, meet, stream
 from tests.peer.walk import DAMAGE, Walk, stroll

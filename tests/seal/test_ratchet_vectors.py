@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from backchannel.seal import ratchet
 from backchannel.kem import PrivateKey, PublicKey, XWing
+from backchannel.seal import ratchet
 from backchannel.seal.state import HalfSecret, Transcript
 from tests.peer import ratchet_peer as peer
 from tests.peer.as_json import desk, to_json

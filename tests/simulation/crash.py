@@ -3,7 +3,7 @@
 A history runs once, on a real disk, while every write, truncation, sync, rename,
 creation and deletion is recorded: SQLite's through a VFS that stands before the
 system's (ctypes, on the very library that sqlcipher3 is), and those of
-``desk/files.py`` through the name ``os`` in it. For every prefix of the record,
+``files.py`` through the name ``os`` in it. For every prefix of the record,
 :func:`crashes` then lays out the folders as power loss would leave them:
 
 * what was synced is there;
@@ -34,7 +34,7 @@ from typing import Any, ClassVar, Final, cast
 
 from sqlcipher3 import _sqlite3
 
-from backchannel.desk import files
+from backchannel import files
 
 SECTOR: Final = 512
 CHOICES: Final = ("none", "all", "torn")
@@ -264,7 +264,7 @@ class Disk:
 
 
 class Os:
-    """What ``desk/files.py`` calls ``os``: the same, told to the disk."""
+    """What ``files.py`` calls ``os``: the same, told to the disk."""
 
     def __init__(self, disk: Disk) -> None:
         self._disk = disk

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
 
-from backchannel.errors import MalformedError, VerificationError
+from backchannel.errors import MalformedError, UnavailableError, VerificationError
 from backchannel.kem import PrivateKey
 from backchannel.keys import Random
 from backchannel.post import tray
@@ -85,6 +85,8 @@ class MemoryShelf:
         when = self.crash(self.commits) if self.crash else ""
         if when == "before":
             raise Crash
+        if self.full:
+            raise UnavailableError("cannot write: the disk is full")
         for name, body in changes.items():
             if body is None:
                 self.bodies.pop(name, None)
@@ -323,7 +325,7 @@ class World:
 
         def errands(machine: Operator) -> None:
             for peer, request in machine.errands():
-                if self.ask(name, peer, request) is not None:
+                if self.ask(name, peer, request):
                     machine.told(peer, request)
 
         self.guard(self.houses[name], errands)

@@ -16,8 +16,8 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
 from backchannel.errors import MalformedError, VerificationError
-from backchannel.keys import Random
 from backchannel.kem import PrivateKey, PublicKey
+from backchannel.keys import Random
 
 ENCAPSULATION_SIZE: Final = 1120
 TAG_SIZE: Final = 16

@@ -125,9 +125,14 @@ def _packed(data: bytes, size: int | None = None) -> bytes:
     return (len(data) if size is None else size).to_bytes(8) + zlib.compress(data, 0)
 
 
+def _moved(*parts: Value) -> bytes:
+    return _packed(encode(("moved", encode(parts))))
+
+
 ITEMS: Final = {
     "accepted-item-letter": _packed(encode(("letter", SMALLEST.encode()))),
     "accepted-item-empty": _packed(_EMPTY),
+    "accepted-item-moved": _moved(3, 70_000, bytes(32)),
     "accepted-item-of-a-later-kind": _packed(encode(("initialled text", b"\x00"))),
     "refused-item-shorter-than-its-size": bytes(7),
     "refused-item-that-states-too-much": _packed(_EMPTY, 2**62),
@@ -139,6 +144,11 @@ ITEMS: Final = {
     "refused-item-with-bytes-after-its-end": _packed(_EMPTY) + b"\x00",
     "refused-item-without-a-payload": _packed(encode(("empty",))),
     "refused-item-empty-with-a-payload": _packed(encode(("empty", b"\x00"))),
+    "refused-item-moved-to-no-place": _moved(64, 70_000, bytes(32)),
+    "refused-item-moved-to-mailbox-0": _moved(3, 0, bytes(32)),
+    "refused-item-moved-to-no-mailbox": _moved(3, 2**20, bytes(32)),
+    "refused-item-moved-to-no-charter": _moved(3, 70_000, bytes(31)),
+    "refused-item-moved-with-a-fourth-part": _moved(3, 70_000, bytes(32), 1),
     "refused-item-kind-with-a-capital": _packed(encode(("Letter", b""))),
 }
 

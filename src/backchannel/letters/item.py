@@ -21,6 +21,8 @@ from backchannel.letters.letter import MAX_LETTER, Letter
 # Specification constants (docs/spec/letter.md §5).
 MAX_ITEM: Final = MAX_LETTER + 256  # a letter, its kind and their heads
 SIZE_SIZE: Final = 8
+MAX_PLACE: Final = 64  # of a post office's places and mailboxes, whatever its charter says
+MAX_MAILBOX: Final = 2**20
 LETTER, EMPTY, MOVED = "letter", "empty", "moved"
 
 # Implementation constants: level 9 gains a few percent on prose, at a tenth of a
@@ -131,7 +133,9 @@ def _item(kind: str, payload: bytes) -> Item:
         return Empty()
     if kind == MOVED:
         match encoding.decode(payload, values=3):
-            case (int(place), int(mailbox), bytes(charter)) if len(charter) == Digest.size:
+            case (int(place), int(mailbox), bytes(charter)) if (
+                len(charter) == Digest.size and place < MAX_PLACE and 0 < mailbox < MAX_MAILBOX
+            ):
                 return Moved(place, mailbox, Digest(charter))
         raise MalformedError("an item does not say where its writer has moved")
     try:

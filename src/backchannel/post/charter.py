@@ -15,7 +15,7 @@ from typing import Any, Final, Self
 
 from backchannel.encoding import Value, decode, encode
 from backchannel.errors import MalformedError, UsageError, VerificationError
-from backchannel.kem import PublicKey
+from backchannel.kem import Kem, PublicKey
 from backchannel.keys import Cost, Digest, sha256, stretch
 from backchannel.signing import Signature, Signer, VerifyingKey, verify
 
@@ -30,6 +30,7 @@ MAX_ROUND: Final = 2**32 - 1
 MAX_SIGNED: Final = 3 + 3 * 2 * MAX_OPERATORS  # values in a file: its own, and three for each signature
 AGREEMENT: Final = 5  # the first of so many parts of a round
 MARGIN: Final = 5  # and the last of so many parts has no visits
+SLACK: Final = 10  # and a reply is held no longer than one of so many
 
 LABEL_CHARTER: Final = b"backchannel/v1/charter/terms"
 LABEL_SIGNED: Final = b"backchannel/v1/charter/signed"
@@ -91,8 +92,9 @@ class Numbers:
             raise UsageError("capacity is a multiple of 8")
         if self.window % self.catch_up:
             raise UsageError("window is a multiple of catch_up")
-        if self.hold * MARGIN > self.period:
-            raise UsageError("hold is at most a fifth of a period")
+        # A porter of the last instant must still hear its reply within the round.
+        if self.hold * SLACK > self.period:
+            raise UsageError("hold is at most a tenth of a period")
 
 
 BOUNDS: Final = {
@@ -176,6 +178,28 @@ class Charter:
         if charter.encode() != data:
             raise MalformedError(NO_CHARTER)
         return charter
+
+    def check_follows(self, before: Charter) -> None:
+        """Raise UsageError unless the numbers of this charter continue those of *before* (docs/spec/charter.md §4)."""
+        old, new = before.numbers, self.numbers
+        if new.first <= old.first or new.start != before.begins(new.first):
+            raise UsageError("this charter does not begin where a round of the one before it does")
+        if new.capacity < old.capacity or new.places < old.places:
+            raise UsageError("this charter has fewer mailboxes or places than the one before it")
+        # An envelope on its way is cut for packets of one size.
+        if new.packet != old.packet:
+            raise UsageError("this charter has packets of another size than the one before it")
+        if new.day != old.day:
+            raise UsageError("this charter counts days otherwise than the one before it")
+
+    def check_keys(self, kem: Kem) -> None:
+        """Return if enrolments can be sealed to every operator.
+
+        Raises:
+            MalformedError: If a key is not well formed.
+        """
+        for seat in self.seats:
+            kem.check(seat.sealing)
 
     def check_string(self, cost: Cost) -> bytes:
         """The 32 bytes that check words are read from, as those of a meeting are: about a second at full cost."""

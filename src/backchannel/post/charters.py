@@ -93,6 +93,7 @@ class Charters:
         Raises:
             RefusedError: If a signature is missing, or a first charter has no seat for these keys.
             VerificationError: If it follows another charter than the newest.
+            UsageError: If its numbers do not continue those of the newest.
         """
         if signed.missing:
             raise RefusedError(f"this charter is not signed by {', '.join(signed.missing)}")
@@ -104,11 +105,15 @@ class Charters:
             return False
         if signed.charter.predecessor != self.newest.digest:
             raise VerificationError("this charter does not follow the newest of this operator")
+        signed.charter.check_follows(self.newest)
         return True
 
-    def add(self, signed: SignedCharter, changes: Changes) -> None:
-        """Adopt a charter that was checked; it is kept once *changes* are committed."""
+    def keep(self, signed: SignedCharter, changes: Changes) -> None:
+        """Write a charter that was checked; once *changes* are committed it is to be added."""
         changes[CHARTERS, signed.charter.numbers.first.to_bytes(8)] = signed.encode()
+
+    def add(self, signed: SignedCharter) -> None:
+        """Go by a charter that was kept."""
         self.all.append(signed)
 
     def forget(self, before: int, changes: Changes) -> None:

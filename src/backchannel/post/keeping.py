@@ -201,7 +201,10 @@ class Keeping:
                 Asked.of(collecting),
                 before,
                 frozenset(_tables(closed)),
-                {at: Digest(digest) for at, digest in zip(_tables(deposits, Digest.size), _digests(deposits), strict=True)},
+                {
+                    at: Digest(digest)
+                    for at, digest in zip(_tables(deposits, Digest.size), _digests(deposits), strict=True)
+                },
                 bool(copy),
                 number,
                 heard,
@@ -250,19 +253,11 @@ def successor(signed: SignedCharter, after: Charter, *, now: int, asked: bool) -
         raise VerificationError("this charter follows another")
     if signed.missing:
         raise VerificationError(f"this charter is not signed by {', '.join(signed.missing)}")
-    old, new = after.numbers, charter.numbers
-    if new.first <= old.first or new.start != after.begins(new.first):
-        raise UsageError("this charter does not begin where a round of the one before it does")
-    if new.capacity < old.capacity or new.places < old.places:
-        raise UsageError("this charter has fewer mailboxes or places than the one before it")
-    # An envelope on its way is cut for packets of one size.
-    if new.packet != old.packet:
-        raise UsageError("this charter has packets of another size than the one before it")
-    if new.day != old.day:
-        raise UsageError("this charter counts days otherwise than the one before it")
-    if new.start <= now:
+    charter.check_follows(after)
+    start = charter.numbers.start
+    if start <= now:
         raise UsageError("this charter has begun already")
-    return asked or (signed.signed_by(after.seats) and new.start - now >= NOTICE)
+    return asked or (signed.signed_by(after.seats) and start - now >= NOTICE)
 
 
 NOTICE: Final = 7 * 86_400_000  # ms

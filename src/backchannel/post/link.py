@@ -22,6 +22,7 @@ from backchannel.signing import Signature, Signer, verify
 # Specification constants (docs/spec/round.md §2).
 HEAD_SIZE: Final = 16 + 8
 GREETING_LIMIT: Final = 8 * 1024
+MAX_ASKED: Final = 8_192  # values of a request
 ROW_COST: Final = 64  # bytes that a mailbox takes in a list, with some to spare
 
 LABEL_GREETING: Final = b"backchannel/v1/link/greeting"
@@ -127,19 +128,19 @@ class Session:
         if number <= self.count:
             raise VerificationError("this request was answered before")
         self.count = number
-        return number, decode(raw)
+        return number, decode(raw, values=MAX_ASKED)
 
     def answer(self, number: int, answer: Value, cipher: Aead) -> bytes:
         """Seal the answer to request *number*."""
         return cipher.seal(self.answering, _nonce(number), encode(answer), b"")
 
-    def answered(self, number: int, sealed: bytes, cipher: Aead) -> Any:
-        """Open the answer to request *number*.
+    def answered(self, number: int, sealed: bytes, cipher: Aead, *, values: int) -> Any:
+        """Open the answer to request *number*, of at most so many *values*.
 
         Raises:
             VerificationError, MalformedError: If it is not.
         """
-        return decode(cipher.open(self.answering, _nonce(number), sealed, b""))
+        return decode(cipher.open(self.answering, _nonce(number), sealed, b""), values=values)
 
 
 def welcome(greeting: Greeting, *, signer: Signer, kem: Kem, random: Random) -> tuple[Session, bytes]:

@@ -87,7 +87,9 @@ class Links:
         Raises:
             VerificationError, MalformedError: If it is none.
         """
-        match self._asking[peer].answered(number, sealed, self._ciphers.replies):
+        # A list has three values a row, and is the longest answer there is.
+        values = 3 * self._charters.newest.numbers.capacity + link.MAX_ASKED
+        match self._asking[peer].answered(number, sealed, self._ciphers.replies, values=values):
             case (int(time), value):
                 self.clocks[peer] = time - now
                 return value
@@ -100,4 +102,6 @@ class Links:
             number, request = session.asked(message, self._ciphers.replies)
         except (KeyError, MalformedError, VerificationError):
             return None
+        # Sessions that are used are the last to be given up.
+        self._asked[session.id] = self._asked.pop(session.id)
         return session.answer(number, (now, answer(session.peer, request)), self._ciphers.replies)

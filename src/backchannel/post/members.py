@@ -27,7 +27,7 @@ RETIRED: Final = "retired"  # mailbox: nothing
 LODGING: Final = "lodging"  # operator, 0, mailbox: a digest still to be lodged there
 RETIRING: Final = "retiring"  # operator, 0, mailbox: still to be told there
 
-ERRANDS_AT_ONCE: Final = 2_000
+ERRANDS_AT_ONCE: Final = 2_000  # for each operator: one that is down holds up no other's
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,8 @@ class Members:
         """
         name = self._charters.name
         own = [m for share in self._charters.newest.shares if share.issuer == name for m in share.mailboxes]
-        given = {int.from_bytes(raw) for raw in self._shelf.names(ISSUED)}
+        # A share may have been another operator's before: its numbers are not given out again either.
+        given = {int.from_bytes(raw) for room in (ISSUED, LODGED, RETIRED) for raw in self._shelf.names(room)}
         free = [mailbox for mailbox in own if mailbox not in given]
         if len(free) < count:
             raise RefusedError(f"{len(free)} mailboxes of {name} are left")
@@ -103,10 +104,12 @@ class Members:
         out: list[tuple[str, tuple[Value, ...]]] = []
         for room, kind in ((LODGING, "lodge"), (RETIRING, "retire")):
             told: dict[str, list[Value]] = {}
-            for raw in self._shelf.names(room)[:ERRANDS_AT_ONCE]:
+            for raw in self._shelf.names(room):
                 operator, mailbox = raw[:-9].decode(), int.from_bytes(raw[-8:])
-                told.setdefault(operator, []).append((mailbox, self._shelf.get(room, raw) or b""))
-            out += [(operator, (kind, tuple(each))) for operator, each in told.items()]
+                each = told.setdefault(operator, [])
+                if len(each) < ERRANDS_AT_ONCE:
+                    each.append((mailbox, self._shelf.get(room, raw) or b""))
+            out += [(operator, (kind, tuple(those))) for operator, those in told.items()]
         return out
 
     def told(self, peer: str, request: tuple[Any, ...]) -> None:
@@ -117,16 +120,22 @@ class Members:
     # What the others do.
 
     def lodge(self, peer: str, lodged: Any) -> Value:
-        """Take the digests of tickets for mailboxes that are *peer*'s to give out, once each."""
+        """Take the digests of tickets for mailboxes that are *peer*'s to give out, once each.
+
+        Nothing is answered where one is not *peer*'s to give out: that may be
+        by a charter that this operator has yet to adopt, so it is to come again.
+        """
         changes: Changes = {}
+        theirs = True
         for mailbox, digest in lodged:
-            if not self._may(peer, mailbox) or self.retired(mailbox):
-                continue  # and whatever is no number, too
+            if not self._may(peer, mailbox):
+                theirs = False  # and whatever is no number, too
+                continue
             raw = mailbox.to_bytes(8)
-            if self._shelf.get(LODGED, raw) is None:
+            if self._shelf.get(LODGED, raw) is None and not self.retired(mailbox):
                 changes[LODGED, raw] = Digest(digest)
         self._shelf.commit(changes)
-        return (len(changes),)
+        return (len(changes),) if theirs else ()
 
     def give_up(self, peer: str, gone: Any) -> Value:
         """Retire mailboxes that *peer* gave out."""

@@ -23,6 +23,7 @@ from enum import StrEnum
 from typing import Final
 
 from backchannel.errors import MalformedError, UsageError, VerificationError
+from backchannel.kem import Kem
 from backchannel.keys import Digest, Random
 from backchannel.post import enrolment, packet, retrieval, tray
 from backchannel.post import visit as visits
@@ -190,7 +191,7 @@ class Porter:
         turn.keeping = replace(keeping, arrived=arrived, come=come)
         self._take_lines(turn, said, charter, number)
         if said.charter:
-            _consider(turn, said.charter, now, asked=True)
+            _consider(turn, said.charter, now, asked=True, kem=self._ciphers.kem)
 
     def _take_lines(self, turn: _Turn, said: FromDesk, charter: Charter, number: int) -> None:
         since = max(0, number - charter.numbers.window - charter.numbers.catch_up)
@@ -440,7 +441,9 @@ class Porter:
         elif errand.kind == "key":
             for day_key in enrolment.decode_day_keys(body):
                 self._take_day_key(turn, charter, operator, day_key)
-        elif (following := enrolment.decode_charter(body)) and not _consider(turn, following, now, asked=False):
+        elif (following := enrolment.decode_charter(body)) and not _consider(
+            turn, following, now, asked=False, kem=self._ciphers.kem
+        ):
             turn.report(Kind.CHARTER, operator)
 
     def _take_day_key(self, turn: _Turn, charter: Charter, operator: str, day_key: visits.DayKey) -> None:
@@ -578,7 +581,11 @@ def _questions(
 
 def _open_tables(keeping: Keeping, charter: Charter, number: int) -> frozenset[int]:
     """The tables before the newest that are still served and not yet read."""
-    first = max(charter.numbers.first, keeping.effective(charter) or 0, number - charter.numbers.window)
+    first = max(
+        charter.numbers.first,
+        keeping.effective(charter) or 0,
+        number - charter.numbers.window - charter.numbers.catch_up,
+    )
     waiting = keeping.last.tables if keeping.last and len(keeping.last.keys) == charter.operators else frozenset()
     return frozenset(range(first, number - 1)) - keeping.closed - waiting
 
@@ -645,10 +652,11 @@ def _audit(turn: _Turn, table: int, row: bytes) -> None:
         turn.report(Kind.ALTERED)
 
 
-def _consider(turn: _Turn, raw: bytes, now: int, *, asked: bool) -> bool:
+def _consider(turn: _Turn, raw: bytes, now: int, *, asked: bool, kem: Kem) -> bool:
     """Take a charter that is said to follow: False if it does not."""
     try:
         signed = SignedCharter.decode(raw)
+        signed.charter.check_keys(kem)
         newest = turn.keeping.charters[-1].charter
         if signed.charter.digest in {each.charter.digest for each in turn.keeping.charters}:
             return True

@@ -124,16 +124,18 @@ class Operator:
         """Take a charter that all of its operators have signed: the first, or one that follows.
 
         Raises:
-            RefusedError, VerificationError: As :meth:`Charters.check`.
+            RefusedError, VerificationError, UsageError: As :meth:`Charters.check`.
         """
         if not self._charters.check(signed):
             return
+        signed.charter.check_keys(self._ciphers.kem)
         changes: Changes = {}
         known = self._charters.operators
         new = frozenset(seat.name for seat in signed.charter.seats) - known - {self.name}
-        self._charters.add(signed, changes)
+        self._charters.keep(signed, changes)
         self._members.introduce(new, changes)
         self._shelf.commit(changes)
+        self._charters.add(signed)
 
     def issue(self, count: int) -> list[tuple[int, Ticket]]:
         """Make tickets for mailboxes of this operator's shares (post/members.py)."""
@@ -273,7 +275,7 @@ class Operator:
         """End the settling of round *number*: its table stands, or it is void. All is committed."""
         settling = self._settling.get(number)
         charter = self.charter(number)
-        changes = self._pruned(number)
+        changes = self._pruned(number, stands=settling is not None and settling.done)
         if settling is not None and settling.done and settling.descriptor and settling.table is not None:
             descriptor = settling.descriptor
             self._admitted = {charter.digest: _filled(charter, settling.roster)}
@@ -356,17 +358,23 @@ class Operator:
         table = _read_table(self._shelf.get(TABLES, names[-1]) or b"", charter.numbers.packet)
         return {charter.digest: _filled(charter, table.roster)}
 
-    def _pruned(self, number: int) -> Changes:
+    def _pruned(self, number: int, *, stands: bool) -> Changes:
         """Drop what is over: tables served no more, keys of days past, answers that nobody collected."""
         charter = self.charter(number)
         oldest = number - charter.numbers.window - charter.numbers.catch_up
-        changes: Changes = {(TABLES, raw): None for raw in self._shelf.names(TABLES) if int.from_bytes(raw) < oldest}
+        changes: Changes = {}
+        # A clock that is far ahead for a while is alone with it, and comes to no table with anybody: it must not
+        # cost the window. Nor today's key, which an operator that has seen the day before end may erase alone.
+        today = charter.day_of(number + 1)
+        if stands:
+            changes |= {(TABLES, raw): None for raw in self._shelf.names(TABLES) if int.from_bytes(raw) < oldest}
+            self._charters.forget(oldest, changes)
+        if stands or charter.day_of(self._since) < today:
+            self._days.forget(today, changes)
         self._settling = {at: each for at, each in self._settling.items() if at >= number - 2}
         self._rounds = {at: each for at, each in self._rounds.items() if at >= number}
         self._pending = {at: each for at, each in self._pending.items() if at >= number}
         self._answers = {at: each for at, each in self._answers.items() if each[0] >= oldest}
-        self._days.forget(charter.day_of(number + 1), changes)
-        self._charters.forget(oldest, changes)
         return changes
 
     # The other operators.

@@ -19,6 +19,7 @@ from backchannel.post.packet import BITMAP_SIZE, Fragment
 
 # Specification constants (docs/spec/transfer.md §2, §3).
 WINDOW: Final = 8 * BITMAP_SIZE  # fragments beyond the first that has not arrived
+LATE: Final = 8  # sendings after which an acknowledgement should have come, with any number of places
 MAX_ENVELOPE: Final = 512 * 1024  # bytes; what is larger goes by hand
 MAX_STREAM: Final = 2**48  # fragments
 
@@ -71,10 +72,15 @@ class Outgoing:
         return replace(self, queue=(*self.queue, queued), end=queued.fragments.stop)
 
     def choose(self) -> int | None:
-        """The fragment to send now: of those in the window that have not arrived, the one sent longest ago."""
+        """The fragment to send now, of those in the window that have not arrived.
+
+        One sent so long ago that its acknowledgement is late goes before one
+        never sent: what is lost must not wait for a queue to run dry.
+        """
         base, sent = self.base, dict(self.sent)
         within = [number for number in self._waiting() if number < base + WINDOW]
-        return min(within, key=lambda number: (sent.get(number, -1), number), default=None)
+        late = [number for number in within if number in sent and self.count - sent[number] >= LATE]
+        return min(late or within, key=lambda number: (sent.get(number, -1), number), default=None)
 
     def cut(self, number: int, *, envelope: Callable[[Digest], bytes]) -> Fragment:
         """Fragment *number*, of the bytes that *envelope* gives of a name."""

@@ -16,6 +16,7 @@ from backchannel.encoding import Value, decode, encode
 from backchannel.errors import MalformedError, UsageError, VerificationError
 from backchannel.kem import Kem, PrivateKey, PublicKey
 from backchannel.keys import Digest, Random
+from backchannel.letters.item import MAX_MAILBOX, MAX_PLACE
 from backchannel.seal.state import HalfSecret
 
 # Specification constants (docs/spec/card.md §1, §2).
@@ -217,7 +218,10 @@ def _carriage(value: tuple[Value, ...]) -> Carriage | None:
     match value:
         case ():
             return None
-        case (int(place), int(mailbox), bytes(charter)) if len(charter) == Digest.size:
+        # Bounded here: what a card says of a place goes into a porter's files later.
+        case (int(place), int(mailbox), bytes(charter)) if (
+            len(charter) == Digest.size and place < MAX_PLACE and 0 < mailbox < MAX_MAILBOX
+        ):
             return Carriage(place, mailbox, Digest(charter))
     raise MalformedError("this is not a card, or it has been altered")
 
