@@ -19,7 +19,7 @@ $(STAMP): requirements/dev.txt pyproject.toml
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
-demo: $(STAMP)  ## two desks, letters both ways by pouch, and what a stranger sees
+demo: $(STAMP)  ## two letters cross in a post office, and what everybody else can know
 	@$(BIN)/backchannel demo
 
 test: $(STAMP)  ## every test that fits in five minutes; the last line names what did not run
@@ -33,7 +33,7 @@ check: $(STAMP)  ## format, lint, types, layers
 
 check-long: $(STAMP)  ## thousands of seeds, every crash point, coverage of the pure rooms, and the mutants
 	$(PYTEST) -n 2 -m long --timeout 3600
-	$(BIN)/coverage run -m pytest -q -m 'not long' tests/test_encoding.py tests/letters tests/seal tests/pouch
+	$(BIN)/coverage run -m pytest -q -m 'not long' tests/test_encoding.py tests/test_signing.py tests/letters tests/seal tests/pouch tests/post tests/simulation
 	$(BIN)/coverage report --fail-under 100 --show-missing
 
 bench: $(STAMP)  ## performance, as ratios within one run
@@ -46,7 +46,8 @@ format: $(STAMP)  ## put the source in its one format
 lock: $(STAMP)  ## resolve the requirement files anew
 	$(BIN)/pip install --quiet uv
 	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate -q pyproject.toml -o requirements/run.txt
-	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate -q pyproject.toml --group dev -o requirements/dev.txt
+	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate -q pyproject.toml --extra operator -o requirements/operator.txt
+	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate -q pyproject.toml --extra operator --group dev -o requirements/dev.txt
 
 clean:  ## remove what was built
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage* build dist
