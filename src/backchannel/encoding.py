@@ -73,13 +73,13 @@ def framed(*parts: bytes | str | int) -> bytes:
 
 def _encode(value: Value, out: bytearray, depth: int) -> None:
     match value:
+        case bytes():
+            _head(BYTES, len(value), out)
+            out += value
         case bool():
             raise ValueError("a bool has no encoding")
         case int():
             _head(UNSIGNED, value, out)
-        case bytes():
-            _head(BYTES, len(value), out)
-            out += value
         case str():
             raw = value.encode()
             _head(TEXT, len(raw), out)
@@ -100,7 +100,7 @@ def _head(major: int, argument: int, out: bytearray) -> None:
     if argument < _ONE_BYTE:
         out.append(major << 5 | argument)
         return
-    code, size = next((code, size) for code, size in _SIZES.items() if argument < 1 << (8 * size))
+    code, size = _BY_BITS[argument.bit_length()]
     out.append(major << 5 | code)
     out += argument.to_bytes(size)
 
@@ -154,3 +154,4 @@ def _decode_head(data: bytes, at: int) -> tuple[int, int, int]:
 
 _ONE_BYTE: Final = 24  # RFC 8949 §3: smaller arguments stand in the first byte
 _SIZES: Final = {24: 1, 25: 2, 26: 4, 27: 8}  # the code, and the bytes of argument that follow
+_BY_BITS: Final = tuple(next(each for each in _SIZES.items() if bits <= 8 * each[1]) for bits in range(65))

@@ -20,8 +20,8 @@ from pathlib import Path
 
 import pytest
 
+from backchannel import files
 from backchannel.cli.editor import KEPT, PREFIX
-from backchannel.desk import files
 from backchannel.desk.desk import Desk
 from backchannel.errors import RefusedError, UnavailableError
 from tests.cli.stage import Stage

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from backchannel.desk import files
+from backchannel import files
 from backchannel.desk.desk import Desk
 from backchannel.desk.records import Owner
 from backchannel.errors import LockedError

@@ -277,13 +277,13 @@ def test_a_second_process_is_told_at_once(tmp_path: Path) -> None:
 def test_where_folders_have_no_locks_a_second_process_is_told_all_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from backchannel.desk import files  # noqa: PLC0415
+    from backchannel import files  # noqa: PLC0415
 
     create(tmp_path).close()
     with reopen(tmp_path):
         monkeypatch.setattr(files, "hold", lambda folder, **_: files.Hold(os.open(folder, os.O_RDONLY)))
         result = subprocess.run(
-            [sys.executable, "-c", OPEN.replace("root =", "from backchannel.desk import files\nfiles.fcntl.flock = lambda *_: None\nroot ="), str(tmp_path), PASSPHRASE],
+            [sys.executable, "-c", OPEN.replace("root =", "from backchannel import files\nfiles.fcntl.flock = lambda *_: None\nroot ="), str(tmp_path), PASSPHRASE],
             stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True,
         )  # fmt: skip
     assert result.stdout == "UnavailableError this desk is open in another process\n"

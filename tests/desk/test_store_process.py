@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from backchannel.desk import files
+from backchannel import files
 from backchannel.errors import UnavailableError
 from tests.desk.small import PASSPHRASE, STEP, contents, create, reopen
 

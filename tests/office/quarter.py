@@ -1,9 +1,9 @@
-"""Real operators on loopback, with rounds of a second, and what a test needs to make and visit them."""
+"""Real operators on loopback, with rounds of half a second, and what a test needs to make and visit them."""
 
 import asyncio
 import hashlib
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -26,7 +26,7 @@ from tests.simulation.office import MemoryShelf
 CHEAP: Final = Cost(memory=64, passes=1, lanes=1)
 TRAY: Final = 256 * 1024
 NUMBERS: Final = Numbers(
-    capacity=16, packet=512, period=1_000, places=2, reads=2, catch_up=2, window=24, hold=50, day=1_440, enrolment=1
+    capacity=16, packet=512, period=500, places=2, reads=2, catch_up=2, window=24, hold=50, day=1_440, enrolment=1
 )
 
 
@@ -49,7 +49,7 @@ class Quarter:
     root: Path
     numbers: Numbers = NUMBERS
     names: tuple[str, ...] = ("west", "east")
-    lead: int = 800  # ms until the first round
+    lead: int = 400  # ms until the first round
     said: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -111,6 +111,17 @@ class Quarter:
                     counted[what] = counted.get(what, 0) + count
         return counted
 
+    @property
+    def round(self) -> int:
+        """The round that it is now."""
+        return self.signed.charter.round_at(self.edge.now())
+
+    async def until(self, what: Callable[[], bool], *, rounds: int = 60) -> None:
+        """Wait until *what* is so, through so many rounds at most."""
+        async with asyncio.timeout(rounds * self.numbers.period / 1000):
+            while not what():  # noqa: ASYNC110 - what operators do sets no event
+                await asyncio.sleep(0.02)
+
     async def until_round(self, number: int, part: float = 0.0) -> None:
         """Sleep until a part of round *number* is over."""
         charter = self.signed.charter
@@ -127,6 +138,11 @@ class Visitor:
         pairing = Pairing(quarter.signed, mailbox, ticket, self.key, TRAY)
         self.machine = Porter.create(MemoryShelf(), pairing, quarter.edge.ciphers, quarter.edge.random)
         self.said: FromPorter | None = None
+
+    @property
+    def answered(self) -> int:
+        """How many of its rounds all have answered."""
+        return sum(answered for _, _, answered in self.said.attendance) if self.said else 0
 
     async def round(self, number: int) -> list[bytes | None]:
         """Make the errands of a round; what came back of each."""

@@ -16,7 +16,7 @@ from backchannel.post.rounds import Operator
 from tests.simulation.office import World
 
 T = TypeVar("T")
-PATIENCE = 5.0  # seconds until a test gives up; nothing that is right takes so long
+PATIENCE = 20.0  # seconds until a test gives up; nothing that is right takes so long
 
 
 def request(kind: str, body: bytes, *, path: str | None = None) -> bytes:

@@ -2,11 +2,12 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,13 +18,17 @@ from backchannel.office import cli
 from backchannel.office.accounts import Accounts, Day
 from backchannel.office.edge import Edge
 from backchannel.office.folder import Folder, Running, read_charter
+from backchannel.office.service import SPARE_FILES
+from backchannel.post import enrolment
 from backchannel.post.charter import Numbers
 from backchannel.post.enrolment import TicketLine
 from backchannel.post.members import ISSUED, LODGING, RETIRED
 from backchannel.post.plan import plan
 from backchannel.post.rounds import NOTES, Operator
 from backchannel.post.settling import Why
+from backchannel.post.visit import ReplyKey
 from tests.office.quarter import a_port, an_edge
+from tests.office.stand import request
 
 WEEK = 7 * 86_400_000
 
@@ -141,7 +146,7 @@ def test_the_numbers_of_a_draft_are_options_and_the_others_fit_them(office: Desk
     charter = read_charter(office.root / "fast.charter").charter
     numbers = charter.numbers
     assert (numbers.period, numbers.capacity, numbers.catch_up) == (1_000, 32, 7)
-    assert (numbers.day, numbers.enrolment, numbers.hold) == (86_400, 86_400, 200)
+    assert (numbers.day, numbers.enrolment, numbers.hold) == (86_400, 86_400, 100)
     assert numbers.window == 86_401  # a day, in whole blocks of seven
     assert [share.quorum for share in charter.shares] == [3, 3]
     assert (
@@ -191,9 +196,39 @@ def test_an_amendment_names_what_it_follows_and_gives_a_week_unless_it_cannot_wa
     # Whoever has a mailbox keeps it; what is new is shared out.
     assert new.shares[:2] == old.shares
     assert [(share.issuer, share.first, share.count) for share in new.shares[2:]] == [("west", 16, 8), ("east", 24, 8)]
+    # A third time: whoever comes shares in what is new, who has gone does not, and no number is given twice.
+    office("keys", "north", "--folder", "north")
+    said = office(
+        *("charter", "amend", "next.charter", "north.pub", "--remove", "east", "--mailboxes", "64", "-o", "third")
+    )
+    third = read_charter(office.root / "third").charter
+    assert third.shares[:4] == new.shares
+    assert [(share.issuer, share.first, share.count) for share in third.shares[4:]] == [
+        ("west", 32, 16),
+        ("north", 48, 16),
+    ]
+    assert said.err == ""
+    said = office("charter", "amend", "office.charter", "north.pub", "-o", "none")
+    assert said.err.startswith("backchannel-operator: north has no mailboxes to give out")
     office("charter", "amend", "office.charter", "--urgent", "-o", "soon.charter")
     soon = read_charter(office.root / "soon.charter").charter
     assert soon.numbers.first <= 12
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("--day", "7"), "counts days otherwise"),
+        (("--packet", "1024"), "packets of another size"),
+        (("--mailboxes", "8"), "shares are of different mailboxes"),
+        (("--places", "1"), "fewer mailboxes or places"),
+    ],
+)
+def test_an_amendment_that_porters_would_not_follow_is_not_drafted(
+    office: Desk, change: tuple[str, ...], message: str
+) -> None:
+    assert message in office("charter", "amend", "office.charter", *change, code=2).err
+    assert not (office.root / "next.charter").exists()
 
 
 def test_an_operator_that_leaves_signs_and_one_that_comes_does_too(office: Desk) -> None:
@@ -345,10 +380,11 @@ def test_a_card_that_is_none_and_keys_that_are_damaged_are_said_to_be(office: De
 
 
 @contextmanager
-def serving(root: Path, *words: str) -> Iterator[subprocess.Popen[str]]:
-    """A process that serves, killed if a test is over before it."""
+def serving(root: Path, *words: str, files: int = 1024) -> Iterator[subprocess.Popen[str]]:
+    """A process that serves and may have so many files open, killed if a test is over before it."""
     environment = os.environ | {"BACKCHANNEL_OPERATOR": str(root / "west")}
-    command = [sys.executable, "-m", "backchannel.office.cli", "serve", *words]
+    limited = f'ulimit -n {files} && exec "$@"'
+    command = ["sh", "-c", limited, "sh", sys.executable, "-m", "backchannel.office.cli", "serve", *words]
     with subprocess.Popen(command, cwd=root, env=environment, stderr=subprocess.PIPE, text=True) as process:
         try:
             yield process
@@ -363,6 +399,46 @@ def until(what: str, process: subprocess.Popen[str]) -> None:
         if what in line:
             return
     raise AssertionError(f"it ended without saying {what}")
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("127.0.0.1:8025", ("127.0.0.1", 8025)),
+        ("[::1]:8025", ("::1", 8025)),
+        (":0", ("", 0)),
+        ("west.test:65535", ("west.test", 65535)),
+    ],
+)
+def test_an_address_is_a_host_and_a_port(text: str, address: tuple[str, int]) -> None:
+    assert cli._address(text) == address
+
+
+def test_a_flood_beyond_what_the_system_allows_leaves_room_for_who_has_something_to_say(office: Desk) -> None:
+    port = a_port()
+    folder = office.adopted()
+    floor, most = 100, SPARE_FILES + 100
+    with serving(office.root, "office.charter", "--listen", f"127.0.0.1:{port}", files=most) as process:
+        until("west serves on", process)
+        charter = read_charter(office.root / "office.charter").charter
+        (keys,) = folder.keys()
+        box = enrolment.seal(
+            *("charter", b"", ReplyKey(bytes(32))),
+            charter=charter,
+            operator="west",
+            kem=office.edge.ciphers.kem,
+            random=office.edge.random,
+        )
+        with ExitStack() as open_ones:
+            for _ in range(floor * 4):
+                open_ones.enter_context(socket.create_connection(("127.0.0.1", port), 20))
+            asks = open_ones.enter_context(socket.create_connection(("127.0.0.1", port), 20))
+            asks.sendall(request("charter", box))
+            assert asks.recv(100).startswith(b"HTTP/1.1 200 OK\r\n")
+        process.send_signal(signal.SIGTERM)
+        assert process.stderr is not None
+        assert process.stderr.read() == "backchannel-operator: west has stopped\n"
+        assert keys.name == "west"
 
 
 def test_serve_ends_at_a_signal_and_goes_on_when_it_is_started_again(office: Desk) -> None:

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 import pytest
 
-from backchannel.desk import files
+from backchannel import files
 from backchannel.errors import UnavailableError
 from backchannel.office.shelf import DATABASE, DiskShelf
 from backchannel.post.days import DAYS

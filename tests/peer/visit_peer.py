@@ -22,7 +22,7 @@ from tests.peer.card_peer import hkdf
 LABEL = b"backchannel/v1/"
 DAY_KEY = 8 + 1216 + 3373
 KINDS = {"enrol": b"enrolment/request", "key": b"enrolment/key", "charter": b"enrolment/successor"}
-SIZES = {"enrol": 32, "key": 2 * DAY_KEY + 16, "charter": 131_088}
+SIZES = {"enrol": 44, "key": 2 * DAY_KEY + 28, "charter": 131_100}
 
 
 class Kem(Protocol):
@@ -215,19 +215,21 @@ def read_asking(
     return raw[:72], raw[72:]
 
 
-def told_key(kind: str, key: bytes) -> bytes:
-    return hkdf(b"", key, framed(LABEL + b"enrolment/reply", kind), 1)[0]
+def told_keys(kind: str, key: bytes) -> list[bytes]:
+    return hkdf(b"", key, framed(LABEL + b"enrolment/reply", kind), 2)
 
 
 def tell(kind: str, key: bytes, content: bytes) -> bytes:
-    return shut(told_key(kind, key), content.ljust(SIZES[kind] - 16, b"\0"))
+    filled, (sealing, naming) = content.ljust(SIZES[kind] - 28, b"\0"), told_keys(kind, key)
+    nonce = MAC(naming, b"enrolment/reply", filled)[:12]
+    return nonce + shut(sealing, filled, int.from_bytes(nonce))
 
 
 def read_told(kind: str, key: bytes, sealed: bytes) -> Any:
     """An effective round or None, two keys of the day, or a charter file."""
     if len(sealed) != SIZES[kind]:
         raise Refusal(5)
-    content = opened(told_key(kind, key), sealed, 5)
+    content = opened(told_keys(kind, key)[0], sealed[12:], 5, int.from_bytes(sealed[:12]))
     if kind == "key":
         return content[:DAY_KEY], content[DAY_KEY:]
     if kind == "charter":

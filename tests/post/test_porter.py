@@ -251,8 +251,8 @@ def test_packet_and_dummy_draw_the_same() -> None:
             world.turn()
         drawn.append(sizes)
     assert drawn[0] == drawn[1]
-    # Two reply keys, the noise, a seed for each of two queries, two encapsulations, the file.
-    assert drawn[0][:8] == [32, 32, 512, 32, 32, 1120, 1120, 32]
+    # Two reply keys, the noise, the order of the reads, a seed for each of two queries, two encapsulations, the file.
+    assert drawn[0][:9] == [32, 32, 512, 8, 32, 32, 1120, 1120, 32]
 
 
 def test_a_line_at_a_mailbox_that_is_not_there_yet_is_not_read(world: World) -> None:
@@ -262,7 +262,7 @@ def test_a_line_at_a_mailbox_that_is_not_there_yet_is_not_read(world: World) -> 
         last = porter(anna(world)).keeping.last
         assert last is not None
         wanted = b"n" * 12 if (world.round - 1) % 2 else b""
-        assert last.queries == ((world.round - 1, wanted), (world.round - 1, b""))
+        assert sorted(last.queries) == sorted(((world.round - 1, wanted), (world.round - 1, b"")))
 
 
 def test_a_table_is_read_for_the_lines_whose_place_it_is_up_to_the_reads(world: World) -> None:
@@ -272,7 +272,7 @@ def test_a_table_is_read_for_the_lines_whose_place_it_is_up_to_the_reads(world: 
     seen = [porter(anna(world)).keeping.last]
     world.turn()
     seen.append(porter(anna(world)).keeping.last)
-    names = {tuple(name for _, name in each.queries) for each in seen if each}
+    names = {tuple(sorted(name for _, name in each.queries)) for each in seen if each}
     assert names == {(b"m" * 12, b"n" * 12), (b"", b"")}
 
 

@@ -16,10 +16,11 @@ from backchannel.post import enrolment, packet
 from backchannel.post import visit as visits
 from backchannel.post.charter import SignedCharter
 from backchannel.post.ciphers import PacketCipher, ReplyCipher
+from backchannel.post.days import DAYS
 from backchannel.post.keeping import NOTICE
 from backchannel.post.lines import Line
 from backchannel.post.packet import Content, RoundKeys
-from backchannel.post.porter import DAY, KEEPING, LINES, OUT, Kind
+from backchannel.post.porter import DAY, KEEPING, LINES, OUT, SILENT, Kind
 from backchannel.post.visit import DayKey, Descriptor, Visit
 from backchannel.signing import Signature
 from tests.post.stage import (
@@ -522,4 +523,25 @@ def test_nothing_is_sent_twice(world: World) -> None:
     world.fate = sent.append  # the network loses all, and keeps it
     world.run(5)
     mine = [event for event in sent if event.sender == "anna"]
-    assert len({event.body for event in mine}) == len(mine) == 10
+    # A visit to each in each round, and once the keys of the day, when nobody has replied for long.
+    assert [event.kind for event in mine] == ["visit"] * 8 + ["visit", "visit", "key", "key"]
+    assert len({event.body for event in mine}) == len(mine)
+
+
+def test_an_operator_that_is_restored_without_its_keys_of_the_day_is_asked_for_them_and_visited_again(
+    world: World,
+) -> None:
+    west = world.houses["west"]
+    world.turn()
+    before = dict(porter(anna(world)).keeping.standings["west"].days)
+    for raw in west.shelf.names(DAYS):
+        west.shelf.commit({(DAYS, raw): None})
+    world.restart_house("west")
+    heard = []
+    for _ in range(2 * SILENT + 2):
+        world.turn()
+        heard.append(porter(anna(world)).keeping.standings["west"].heard == world.round + 1)
+    assert heard == [False] * (SILENT + 1) + [True] * (SILENT + 1)
+    after = dict(porter(anna(world)).keeping.standings["west"].days)
+    assert before.keys() == after.keys()
+    assert all(after[day] != before[day] for day in before)

@@ -122,7 +122,7 @@ class Known:
             self._learn_visit(info, plaintext)
         elif label in enrolment.KINDS.values():
             key = ReplyKey(plaintext[-ReplyKey.size :])
-            self.learn(*(enrolment._key(kind, key) for kind in enrolment.KINDS))
+            self.learn(*(enrolment._keys(kind, key)[0] for kind in enrolment.KINDS))
         elif label == link.LABEL_ANSWER:
             said = parts(info)[1]
             self.learn(*derive(sha256(link.LABEL_KEYS, said), plaintext, link.LABEL_KEYS, count=2))

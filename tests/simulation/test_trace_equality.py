@@ -18,9 +18,10 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from backchannel.post.lines import Line
-from backchannel.post.porter import Kind
+from backchannel.post.porter import Kind, _questions
 from backchannel.post.tray import FromDesk, LineName, LineTerms
 from tests.simulation.ideal import seeded_signatures, uniform
+from tests.simulation.office import Generator
 from tests.simulation.owners import TEMPERS, Owners
 from tests.simulation.views import DESKS, NUMBERS, Public, View, Watched, coalitions, played, watch
 
@@ -209,6 +210,22 @@ def test_the_correspondent_in_the_coalition_does_get_letters() -> None:
         spy = world.carriers[DESKS[0]]
         crossed += len(spy.said().envelopes) if spy.written else 0
     assert crossed
+
+
+@pytest.mark.parametrize("others", [0, 1])
+def test_in_which_query_a_correspondent_is_read_hangs_on_nobody_else(others: int) -> None:
+    world = Watched(public=Public(6, ("east",)))
+    played(world, None)
+    porter = world.carriers[DESKS[1]].machine
+    names = [LineName(bytes([at]) * 12) for at in range(1 + others)]
+    lines = {name: Line.new(LineTerms(name, 1, 0, 1, 0, (-1,), ())) for name in names}
+    table = world.charter.numbers.first + 51
+    where = []
+    for seed in range(400):
+        _, queries = _questions(porter.keeping, lines, world.charter, table + 1, random=Generator(seed))
+        where.append([line for asked, line in queries if asked == table].index(names[-1]))
+    assert 160 < where.count(0) < 240
+    assert where.count(0) + where.count(1) == 400
 
 
 def test_a_history_in_which_something_public_differs_is_told_apart() -> None:

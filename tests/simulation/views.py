@@ -29,7 +29,7 @@ from backchannel.post.charter import Charter
 from backchannel.post.ciphers import Ciphers
 from backchannel.post.enrolment import Enrolment, Ticket
 from backchannel.post.keeping import Pairing
-from backchannel.post.porter import Errand, Porter, Started
+from backchannel.post.porter import SILENT, Errand, Porter, Started
 from backchannel.post.retrieval import SEED_SIZE
 from backchannel.post.rounds import Operator
 from backchannel.post.tray import PairingKey
@@ -142,9 +142,6 @@ class Adversary:
                 return None
             case 2:
                 return flip(event.body, coin)
-            # docs/spec/enrolment.md §3 seals replies with a nonce of zero, so these are not repeated here.
-            case _ if event.kind in enrolment.KINDS:
-                return None
             case _:
                 same = [old.body for old in self.bodies if (old.receiver, old.kind) == (event.receiver, event.kind)]
                 return coin.choice(same)
@@ -291,6 +288,7 @@ class Shadow:
         self.keys = {name: VisitKey(draw(VisitKey.size)) for name in self.names}
         self.enrolled: dict[str, int] = {}
         self.days: dict[tuple[str, int], PublicKey] = {}
+        self.unheard = dict.fromkeys(self.names, 0)
         self.closed: set[int] = set()
         self.round = 0
         self.last: Visited | None = None  # the visits that were made last, and those whose answers they collect
@@ -318,11 +316,15 @@ class Shadow:
         for name in self.names:
             if kinds[name] == "visit":
                 self.waiting.append((name, "visit", keys[name]))
+                self.unheard[name] += 1
                 out.append(self._errand(name, "visit", bodies[name], instant))
             elif kinds[name]:
                 out.append(self._ask(name, kinds[name], instant))
         if number % charter.numbers.day == self.carrier.mailbox % charter.numbers.day:
             out += [self._ask(name, "charter", instant) for name in self.names]
+        for name in self.names:
+            if self.unheard[name] > SILENT and self.unheard[name] % SILENT == 1:
+                out.append(self._ask(name, "key", instant))
         return Started(number, b"", tuple(out))
 
     def _kind(self, name: str, number: int) -> str:
@@ -351,6 +353,8 @@ class Shadow:
             return {}
         more = bool(self._unread(number))
         tables = self.charter.tables(number, more=more)
+        for _ in dict.fromkeys(tables):
+            self.random(8)  # the order of reads
         shares = [self._shares(self.charter.explicit(number, at), visited) for at in range(len(tables))]
         collected = (self.last.round, self.last.more) if self.last else None
         bodies = {}
@@ -420,7 +424,7 @@ class Shadow:
                 self.enrolled[name] = effective
             if kind == "key":
                 for day_key in enrolment.decode_day_keys(body):
-                    self._take_key(name, day_key)
+                    self._take_key(name, day_key, asked=True)
             return False
         assert self.last is not None
         more = bool(self.collecting and self.collecting.more)
@@ -429,11 +433,12 @@ class Shadow:
         asked = Visit(self.carrier.mailbox, self.last.round, None, self.last.more, key, b"", ())
         reply = visits.open_reply(raw, asked, charter=self.charter, operator=name, cipher=cipher)
         self._take_key(name, reply.tomorrow)
+        self.unheard[name] = 0
         return True
 
-    def _take_key(self, name: str, day_key: visits.DayKey) -> None:
+    def _take_key(self, name: str, day_key: visits.DayKey, *, asked: bool = False) -> None:
         today = self.charter.day_of(self.round - 1)
-        if (name, day_key.day) in self.days or day_key.day not in {today, today + 1}:
+        if ((name, day_key.day) in self.days and not asked) or day_key.day not in {today, today + 1}:
             return
         try:
             day_key.check(self.charter, name)

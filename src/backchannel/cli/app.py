@@ -146,7 +146,7 @@ VERBS: Final = {
     "init": Entry("Desk", "desks", "Make a desk."),
     "status": Entry("Desk", "desks", "Say how the desk stands."),
     "destroy": Entry("Desk", "desks", "Destroy a letter: its text, its keys, its pages."),
-    "demo": Entry("Desk", "demo", "Show two desks, letters between them, and what a stranger sees."),
+    "demo": Entry("Desk", "demo", "Show two letters that cross in a post office, and what everybody else can know."),
     "card": Entry("People", "meeting", "Make a card to hand to somebody."),
     "meet": Entry("People", "meeting", "Meet somebody whose card was handed over."),
     "compare": Entry("People", "meeting", "Compare the check words of a meeting."),

@@ -39,7 +39,6 @@ class Edge:
     step: int  # bytes of filler added to a desk at a time
     counters: Path  # folder of the counters that tell a restored desk
     desk: Path  # the desk when none is named
-    porter: Path  # the porter when none is named; the tray is beside it
     memory: Path | None  # folder on a memory file system, for the editor's file
     editor: str | None  # command line of the user's editor
     columns: Callable[[], int]  # width of the terminal
@@ -64,7 +63,6 @@ class Edge:
             step=STEP,
             counters=_folder("XDG_STATE_HOME", ".local/state") / "backchannel",
             desk=_default_desk(),
-            porter=_folder("XDG_DATA_HOME", ".local/share") / "backchannel" / "porter",
             memory=memory_folder(),
             editor=os.environ.get("VISUAL") or os.environ.get("EDITOR"),
             columns=_columns,

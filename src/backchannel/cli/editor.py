@@ -21,9 +21,9 @@ from pathlib import Path
 from types import FrameType
 from typing import Final
 
+from backchannel import files
 from backchannel.cli.edge import Edge
 from backchannel.cli.visible import one_line
-from backchannel.desk import files
 from backchannel.errors import BackchannelError, UnavailableError, UsageError
 
 PREFIX: Final = "backchannel-"

@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 
+from backchannel import files
 from backchannel.cli.faults import corrected
 from backchannel.cli.talk import Call, nearest
 from backchannel.cli.visible import one_line
-from backchannel.desk import files, records
+from backchannel.desk import records
 from backchannel.desk.desk import Desk, Means, UnknownPersonError
 from backchannel.desk.records import Entry, Person
 from backchannel.errors import NegativeError, UnavailableError, UsageError

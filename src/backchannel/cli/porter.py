@@ -13,11 +13,11 @@ from pathlib import Path
 
 import click
 
-from backchannel.cli.opening import take
+from backchannel import files
+from backchannel.cli.opening import porter_folder, take, tray_folder
 from backchannel.cli.talk import Call, CommandLine
 from backchannel.cli.verb import pass_call, verb
 from backchannel.cli.visible import one_line
-from backchannel.desk import files
 from backchannel.errors import MalformedError, NegativeError, UsageError, VerificationError
 from backchannel.porter import run, store
 from backchannel.porter.clock import Clock
@@ -33,9 +33,11 @@ FOLDER = click.Path(path_type=Path, file_okay=False)
 
 
 @verb("porter")
-@click.option("--porter", "folder", type=FOLDER, metavar="DIR", help="The porter, instead of your own.")
+@click.option("--porter", "folder", type=FOLDER, metavar="DIR", help="The porter, instead of the one beside the desk.")
 @click.option("--pair", "pairing", type=FILE, metavar="FILE", help="Make the porter first, of the pairing in FILE.")
-@click.option("--tray", type=FOLDER, metavar="DIR", help="The folder shared with the desk, instead of your own.")
+@click.option(
+    "--tray", type=FOLDER, metavar="DIR", help="The folder shared with the desk, instead of the one beside it."
+)
 @click.option("--proxy", default="", metavar="URL", help="Visit through a SOCKS5 proxy, socks5://HOST:PORT.")
 @click.option("--rounds", type=click.IntRange(min=0), metavar="N", help="Stop after N rounds.")
 @click.option("--change-passphrase", "change", is_flag=True, help="Give a porter that exists another passphrase.")
@@ -56,7 +58,7 @@ def porter(
     """
     if change and pairing is not None:
         raise UsageError("a porter to be made has no passphrase yet: one of --pair and --change-passphrase")
-    home = folder or call.edge.porter
+    home = folder or porter_folder(call)
     clock = Clock(call.edge.clock, asyncio.sleep)
     Visits(clock, proxy=proxy)  # a mistake in the proxy shows before anything is asked for
     passphrase = _pair(call, home, pairing) if pairing is not None else _passphrase(call, home, folder)
@@ -65,11 +67,11 @@ def porter(
         return
     if tray is None:
         # Only where it is ours: a stick that is not there must not be made a folder of.
-        files.make_folder(call.edge.porter.parent / "tray")
+        files.make_folder(tray_folder(call))
     run.run(
         home,
         passphrase,
-        tray or call.edge.porter.parent / "tray",
+        tray or tray_folder(call),
         means=_means(call),
         clock=clock,
         talk=Talk(lambda passed: _tell(call, passed), call.warn),
@@ -105,8 +107,9 @@ def _pairing(file: Path) -> Pairing:
 def _passphrase(call: Call, home: Path, given: Path | None) -> str:
     if not store.is_one(home):
         where = ["--porter", str(given)] if given is not None else []
-        hint = CommandLine(shlex.join(["backchannel", "porter", *where, "--pair", "FILE"]))
-        raise NegativeError(f"there is no porter in {one_line(str(home))}", hint=hint)
+        raise NegativeError(
+            f"there is no porter in {one_line(str(home))}", hint=call.line("porter", *where, "--pair", "FILE")
+        )
     return call.passphrase()
 
 

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import click
 
+from backchannel import files
 from backchannel.cli.opening import leave, open_desk, porter_folder, take, tray_folder
 from backchannel.cli.talk import Call
 from backchannel.cli.verb import pass_call, verb
 from backchannel.cli.visible import one_line
-from backchannel.desk import files, post, writing
+from backchannel.desk import post, writing
 from backchannel.desk.desk import Changes, Desk
 from backchannel.errors import MalformedError, RefusedError, UsageError
 from backchannel.post.charter import NO_CHARTER, Charter, SignedCharter
@@ -78,7 +79,8 @@ def join(
             | ({"pairing": str(out)} if out else {"porter": str(porter_folder(call))}),
             text,
         )
-        call.hint("backchannel porter --pair FILE" if out else "backchannel porter")
+        sharing = ["--tray", str(tray)] if tray else []
+        call.hint(call.line("porter", *(["--pair", "FILE"] if out else []), *sharing))
 
 
 def _tray(call: Call, given: Path | None) -> Path:

@@ -162,7 +162,7 @@ def _as_json(row: dict[str, Any], desk: Desk, letter: Letter, text: str) -> dict
 
 
 def _save(call: Call, letter: Letter, name: str, out: Path | None) -> None:
-    from backchannel.desk import files  # noqa: PLC0415
+    from backchannel import files  # noqa: PLC0415
 
     found = next((e for e in letter.enclosures if e.name == name), None)
     if found is None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 
-from backchannel.desk import files
+from backchannel import files
 from backchannel.desk.header import DeskKey, Mark
 from backchannel.encoding import framed
 from backchannel.keys import Secret, derive, mac

@@ -16,7 +16,7 @@ from typing import Any, Final, Self
 
 from sqlcipher3 import dbapi2 as sqlcipher  # no type information of its own: Any below
 
-from backchannel.desk import files
+from backchannel import files
 from backchannel.desk.header import PAGE_SIZE, DeskKey
 from backchannel.encoding import framed
 from backchannel.errors import LockedError, UnavailableError

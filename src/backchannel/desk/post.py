@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Self
 
+from backchannel import files
 from backchannel.encoding import Value
 from backchannel.errors import (
     BackchannelError,
@@ -36,8 +37,8 @@ from backchannel.post.tray import FromDesk, FromPorter, LineName, LineTerms, Pai
 from backchannel.seal.card import LABEL_FIRST, Card, Carriage
 from backchannel.seal.state import State
 
-from . import files, records
-from .carriage import Opened, may_leave, open_all
+from . import records
+from .carriage import Opened, Outcome, may_leave, open_all
 from .desk import Changes, Desk, keys_name
 from .records import Entry, Person, PersonId, Stage, number_name
 
@@ -162,6 +163,7 @@ def join(
         raise RefusedError("this desk is an old copy: it joins no post office", hint="backchannel status")
     if charter.missing:
         raise RefusedError(f"this charter is not signed by {', '.join(charter.missing)}")
+    charter.charter.check_keys(desk.kem)
     if charter.charter.share_of(mailbox) is None:
         raise UsageError("this ticket is not for a mailbox of this post office")
     before = membership(desk)
@@ -257,16 +259,20 @@ def exchange(desk: Desk, *, now: int, cipher: Aead) -> Exchanged:
     member = membership(desk)
     if member is None or desk.restored:
         return Exchanged()
+    came: tuple[Came, ...] = ()
+    trouble = ""
     try:
         came = _read(desk, member, now, cipher)
-        _write(desk, now, cipher)
     except (MalformedError, VerificationError):
         # What lies there is not our porter's, or is damaged: ours is written all the same.
-        _write(desk, now, cipher)
-        return Exchanged((), "the porter's file in the tray does not open")
+        trouble = "the porter's file in the tray does not open"
     except BackchannelError as error:
-        return Exchanged((), f"the tray cannot be used: {error.message}")
-    return Exchanged(came)
+        trouble = f"the tray cannot be used: {error.message}"
+    try:
+        _write(desk, now, cipher)
+    except BackchannelError as error:
+        trouble = trouble or f"the tray cannot be used: {error.message}"
+    return Exchanged(came, trouble)
 
 
 def _read(desk: Desk, member: Membership, now: int, cipher: Aead) -> tuple[Came, ...]:
@@ -291,25 +297,29 @@ def _read(desk: Desk, member: Membership, now: int, cipher: Aead) -> tuple[Came,
 
 def _take_envelopes(desk: Desk, said: FromPorter, now: int) -> Iterator[Came]:
     """Open what has come, each correspondent's by a commit of its own: what comes again is known."""
-    people = {person.id: person for person in desk.people()}
-    for id_, person in people.items():
-        own = [envelope for name, envelope in said.envelopes if name[: PersonId.size] == id_]
-        if own:
-            opened = open_all(desk, person, own, pouch=0, now=now)
+    for id_ in [person.id for person in desk.people()]:
+        left = [envelope for name, envelope in said.envelopes if name[: PersonId.size] == id_]
+        while left:
+            opened = open_all(desk, desk.by_id(id_), left, pouch=0, now=now)
             desk.commit(opened.changes)
             yield Came(desk.by_id(id_), opened)
+            # What was put off is opened now: once this file is heard, the porter has it no more.
+            outcomes = zip(left, opened.arrivals, strict=True)
+            left = [envelope for envelope, arrival in outcomes if arrival.outcome is Outcome.DEFERRED]
 
 
 def _heard(desk: Desk, member: Membership, said: FromPorter, changes: Changes) -> Membership:
     """Note what the porter has heard: roots are erased here, envelopes are listed no more."""
     erased = {key for key, since in member.handed.items() if since <= said.heard}
     for person in desk.people():
-        turns = {turn for line, turn in erased if line == line_name(person)} if person.met else set()
-        if turns:
-            state = desk.keys(person)
-            for turn in turns:
-                state.roots.pop(turn, None)
-            changes[records.KEYS, keys_name(person, person.generation)] = state.encode()
+        for generation in person.generations:
+            name = LineName(keys_name(person, generation))
+            turns = {turn for line, turn in erased if line == name}
+            if turns:
+                state = desk.keys(person, generation)
+                for turn in turns:
+                    state.roots.pop(turn, None)
+                changes[records.KEYS, name] = state.encode()
     charter, lineage, agreed = member.charter, member.lineage, member.agreed
     following = SignedCharter.kept(said.charter)
     if following.charter.predecessor == charter.charter.digest:
@@ -333,24 +343,24 @@ def _write(desk: Desk, now: int, cipher: Aead) -> None:
     assert member is not None
     number, handed = member.number + 1, dict(member.handed)
     changes: Changes = {}
-    lines: list[LineTerms] = []
     envelopes: list[tuple[LineName, bytes]] = []
     listed: dict[int, int] = {}
-    room = tray.room(member.size) - SPARE - len(member.agreed)
-    for person in desk.people():
-        if not person.met or not has_line(member, person):
-            continue
-        state = desk.keys(person)
-        terms = _line(person, state)
-        lines.append(terms)
+    people = [(person, desk.keys(person)) for person in desk.people() if person.met and has_line(member, person)]
+    lines = [_line(person, state) for person, state in people]
+    for terms in lines:
         for turn, _ in terms.roots:
             handed.setdefault((terms.name, turn), number)
-        room -= 256 + 48 * len(terms.roots)
+    room = tray.room(member.size) - SPARE - len(member.agreed) - sum(256 + 48 * len(terms.roots) for terms in lines)
+    for person, state in people:
+        full = False
         for entry, body in _waiting(desk, member, person, state):
-            if room < len(body) + 64:
-                break
+            full = full or room < len(body) + 64
+            if full:
+                if entry.number in member.listed:
+                    listed[entry.number] = number + 1  # it is not in this file, whichever of them is heard
+                continue
             room -= len(body) + 64
-            envelopes.append((terms.name, body))
+            envelopes.append((line_name(person), body))
             listed[entry.number] = member.listed.get(entry.number, number)
             left = replace(entry, stage=Stage.LEFT, left=entry.left or now, posted=_posted(member, person))
             if left != entry:

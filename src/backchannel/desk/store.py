@@ -17,7 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self, TypeAlias
 
-from backchannel.desk import files
+from backchannel import files
 from backchannel.desk.catalogue import OLDER, Name, State, Step, TagKey
 from backchannel.desk.counter import Counter
 from backchannel.desk.header import HEADER_SIZE, DeskKey, Header, Lock, Mark

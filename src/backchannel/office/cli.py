@@ -143,7 +143,7 @@ def operator() -> None:
 @click.option("-o", "--output", type=_file, help="Where the card goes, instead of NAME.pub.")
 def keys(call: Call, name: str, *, url: str | None, another: bool, output: Path | None) -> None:
     """Make an operator: its folder, its keys, and its card NAME.pub for the others."""
-    from backchannel.desk import files  # noqa: PLC0415
+    from backchannel import files  # noqa: PLC0415
     from backchannel.office.folder import encode_seat, seat_of  # noqa: PLC0415
     from backchannel.post.charter import check_name, check_url  # noqa: PLC0415
 
@@ -264,8 +264,12 @@ def amend(
     numbers = replace(old.numbers, **chosen, first=first, start=old.begins(first))
     # Numbers that were given out stay who they were given to: only what is new is shared out.
     shares = old.shares + _shares(list(seats), old.numbers.capacity, numbers.capacity, None)
-    _write(output, SignedCharter(Charter(old.name, tuple(seats.values()), shares, numbers, old.digest)))
+    made = Charter(old.name, tuple(seats.values()), shares, numbers, old.digest)
+    made.check_follows(old)
+    _write(output, SignedCharter(made))
     click.echo(f"{output}: from round {first:,}; all operators of {file} sign it, and the new ones")
+    for name in seats.keys() - {share.issuer for share in shares}:
+        say(f"{name} has no mailboxes to give out: more --mailboxes are shared out among all")
 
 
 @_verb(operator, "serve")
@@ -368,7 +372,7 @@ def _give_out(call: Call, count: int, output: Path | None) -> None:
 
 
 def _give(lines: list[str], output: Path | None) -> None:
-    from backchannel.desk import files  # noqa: PLC0415
+    from backchannel import files  # noqa: PLC0415
 
     text = "".join(f"{line}\n" for line in lines)
     if output is None:
@@ -421,7 +425,7 @@ def _may_sign(folder: Folder, charter: Charter) -> list[Seat]:
 
 
 def _read_seat(path: Path) -> Seat:
-    from backchannel.desk import files  # noqa: PLC0415
+    from backchannel import files  # noqa: PLC0415
     from backchannel.office.folder import MAX_KEYS, decode_seat  # noqa: PLC0415
 
     raw = files.read(path, MAX_KEYS)
@@ -438,7 +442,7 @@ def _numbers(given: dict[str, int | None], *, start: int) -> Numbers:
     numbers = replace(Numbers(start=start), **chosen)
     a_day = min(max(1, DAY // max(1, numbers.period)), BOUNDS["day"][1])
     kept = -(-a_day // max(1, numbers.catch_up)) * numbers.catch_up
-    fitting = {"day": a_day, "enrolment": a_day, "window": kept, "hold": min(numbers.hold, numbers.period // 5)}
+    fitting = {"day": a_day, "enrolment": a_day, "window": kept, "hold": min(numbers.hold, numbers.period // 10)}
     return replace(numbers, **{name: value for name, value in fitting.items() if name not in chosen})
 
 
@@ -454,7 +458,7 @@ def _shares(issuers: list[str], first: int, end: int, quorum: int | None) -> tup
 
 
 def _write(path: Path, signed: SignedCharter) -> None:
-    from backchannel.desk import files  # noqa: PLC0415
+    from backchannel import files  # noqa: PLC0415
 
     files.replace(path, signed.encode())
 
@@ -474,7 +478,7 @@ def _address(text: str) -> tuple[str, int]:
     host, colon, port = text.rpartition(":")
     if not colon or not port.isascii() or not port.isdigit() or int(port) > 65_535:
         raise UsageError("--listen takes HOST:PORT", hint=f"{PROGRAM} serve --listen {LISTEN}")
-    return host.strip("[]") or "0.0.0.0", int(port)  # noqa: S104 - no host is every address, as elsewhere
+    return host.removeprefix("[").removesuffix("]"), int(port)  # no host is every address
 
 
 def _report(error: Exception) -> int:

@@ -122,10 +122,17 @@ class Clock:
             settling.heard(peer, request, answer)
 
     async def _errands(self, until: int) -> None:
-        """Tell the others what else there is to tell."""
+        """Tell the others what else there is to tell; who does not answer holds up nobody else's."""
+        told: dict[str, list[tuple[Value, ...]]] = {}
         for peer, request in self._machine.errands():
+            told.setdefault(peer, []).append(request)
+        await asyncio.gather(*(self._tell(peer, requests, until) for peer, requests in told.items()))
+
+    async def _tell(self, peer: str, requests: list[tuple[Value, ...]], until: int) -> None:
+        for request in requests:
             left = until - self._now()
-            if left > 0 and await self._peers.ask(peer, request, within=left / 1000) is not None:
+            # Nothing, or no number: it is to be told again.
+            if left > 0 and await self._peers.ask(peer, request, within=left / 1000):
                 try:
                     self._machine.told(peer, request)
                 except UnavailableError as error:

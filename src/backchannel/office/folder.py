@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Self
 
-from backchannel.desk import files
+from backchannel import files
 from backchannel.encoding import decode, encode
-from backchannel.errors import LockedError, MalformedError, RefusedError, UnavailableError, UsageError
+from backchannel.errors import LockedError, MalformedError, RefusedError, UsageError
 from backchannel.kem import Kem, PrivateKey, PublicKey
 from backchannel.keys import Random
 from backchannel.office.shelf import DiskShelf
@@ -78,10 +78,11 @@ class Folder:
             UsageError: If there are none.
             LockedError: If one is damaged.
         """
-        found = sorted(self._files("keys", SUFFIX_KEYS), key=lambda path: int(path.stem), reverse=True)
-        if not found:
+        paths = list(self._files("keys", SUFFIX_KEYS))
+        if not paths:
             raise UsageError(f"there are no keys in {self.path}", hint="backchannel-operator keys NAME --url URL")
         try:
+            found = sorted(paths, key=lambda path: int(path.stem), reverse=True)
             return tuple(OperatorKeys.decode(files.read(path, MAX_KEYS) or b"") for path in found)
         except (MalformedError, ValueError):
             raise LockedError(f"a file of keys in {self.path} is damaged") from None
@@ -142,7 +143,7 @@ class Folder:
         Raises:
             UnavailableError: If another does.
         """
-        return self._hold(self.path, "this operator is served by another process")
+        return files.hold(self.path, busy="this operator is served by another process")
 
     def issuing(self) -> files.Hold:
         """Be the one process that gives out or takes back mailboxes."""
@@ -162,12 +163,6 @@ class Folder:
     def _files(self, folder: str, suffix: str) -> Iterator[Path]:
         paths = (self.path / folder).glob(f"*{suffix}") if (self.path / folder).is_dir() else ()
         return (path for path in sorted(paths) if not path.name.startswith("."))
-
-    def _hold(self, path: Path, busy: str) -> files.Hold:
-        try:
-            return files.hold(path)
-        except UnavailableError:
-            raise UnavailableError(busy) from None
 
 
 def read_charter(path: Path) -> SignedCharter:

@@ -20,7 +20,7 @@ from backchannel.office.clock import Clock
 from backchannel.office.edge import Edge
 from backchannel.office.folder import Folder, Running, read_charter
 from backchannel.office.peers import Peers
-from backchannel.office.service import Limits, Service
+from backchannel.office.service import Limits, Service, address
 from backchannel.post.charter import SignedCharter
 from backchannel.post.rounds import Operator
 
@@ -44,14 +44,17 @@ async def run(
         UsageError: If there is neither a charter nor one adopted.
     """
     asyncio.get_running_loop().set_exception_handler(lambda _, context: say(_fault(context)))
+    keys = folder.keys()
+    for path in folder.open_to_others():
+        say(f"others can read {path}")
     with folder.serving(), folder.shelf() as shelf:
-        machine = Operator(shelf, folder.keys(), edge.ciphers, random=edge.random)
+        machine = Operator(shelf, keys, edge.ciphers, random=edge.random)
         watch = Watch(folder, machine, charter, say=say)
         if not await watch.begun(stop):
             return
         service = Service(machine, edge.now, say=say, limits=limits)
         server = await service.listen(*listen)
-        listening = "{}:{}".format(*server.sockets[0].getsockname()[:2])
+        listening = address(*server.sockets[0].getsockname()[:2])
 
         def note() -> None:
             number = machine.charter_at(edge.now()).round_at(edge.now())
@@ -65,6 +68,8 @@ async def run(
         try:
             async with server, Peers(machine, edge.now) as peers:
                 await Clock(machine, peers, edge.now, say=say, each=note).run(stop)
+                # A server waits for its connections, and one may wait for an instant that is a round away.
+                service.close()
         finally:
             watching.cancel()
             service.close()
@@ -114,7 +119,7 @@ class Watch:
         except BackchannelError as error:
             if not self._machine.charters and self._given is not None:
                 raise
-            self._once(error.message)
+            self._put_off(error)
             return
         for signed in sorted(charters, key=lambda each: each.charter.numbers.first):
             self._consider(signed)
@@ -133,10 +138,16 @@ class Watch:
         except BackchannelError as error:
             if not known:
                 raise
-            self._once(error.message)
+            self._put_off(error)
             return
         self._seen = None  # one that follows it may be there already
         self._say(f"charter {signed.charter.name} holds from round {signed.charter.numbers.first:,}")
+
+    def _put_off(self, error: BackchannelError) -> None:
+        """Say what is in the way; a disk that is full may not be so the next time."""
+        self._once(error.message)
+        if isinstance(error, UnavailableError):
+            self._seen = None
 
     def _once(self, line: str) -> None:
         if line != self._said:

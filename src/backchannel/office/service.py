@@ -9,8 +9,10 @@ unknown length each had to be taken out.
 
 A stranger costs a bounded amount of memory and time. When there are more
 connections than there is room for, those go first that have not said what they
-want, oldest first, then refused visits that wait for their instant. The first
-and right visits of a round, at most one a mailbox, are never among them.
+want, oldest first, then refused visits that wait for their instant; or these
+first, where they have taken half of the room, so that what has still to be said
+has always the other half. The first and right visits of a round, at most one a
+mailbox, are never among them.
 """
 
 from __future__ import annotations
@@ -54,6 +56,7 @@ class Limits:
     body_time: float = 30.0  # and from there to the end of the body
     reply_time: float = 60.0  # and from the answer's instant until it is taken
     buffered: int = 256 * 1024 * 1024  # bytes of requests that are not complete
+    waiting: int = 256 * 1024 * 1024  # bytes of answers to refused visits, until their instant
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +98,9 @@ class Service:
         self.now = now
         self.limits = limits or Limits()
         self.buffered = 0
+        self.waiting = 0
         self._say = say
+        self._said: tuple[str, int] | None = None  # the last complaint, and the round that it was made in
         self._room = min(self.limits.connections, _files() - SPARE_FILES)
         # Each in the order in which they came.
         self.unfinished: dict[Connection, None] = {}
@@ -109,7 +114,7 @@ class Service:
             return await loop.create_server(lambda: Connection(self), host, port, backlog=BACKLOG)
         except OSError as error:
             reason = (error.strerror or "it failed").lower()
-            raise UnavailableError(f"cannot listen on {host}:{port}: {reason}") from None
+            raise UnavailableError(f"cannot listen on {address(host, port)}: {reason}") from None
 
     def close(self) -> None:
         """Drop every connection."""
@@ -129,6 +134,13 @@ class Service:
         while self.buffered > self.limits.buffered and self.unfinished:
             next(iter(self.unfinished)).drop()
         return connection in self.unfinished
+
+    def keep(self, connection: Connection, size: int) -> bool:
+        """Count bytes of an answer to a refused visit, and drop the oldest where they are too many."""
+        self.waiting += size
+        while self.waiting > self.limits.waiting and self.refused:
+            next(iter(self.refused)).drop()
+        return connection in self.refused
 
     def kind(self, head: Head) -> str | None:
         """What a request with this head can be; None if nothing."""
@@ -157,12 +169,21 @@ class Service:
                 said = self.machine.ask(kind, body, now)
         except UnavailableError as error:
             # The disk is full, for instance: nothing was committed, so nothing is said.
-            self._say(error.message)
+            self._complain(error.message)
             return None
         return None if said is None else Replying(said, now)
 
+    def _complain(self, line: str) -> None:
+        """Say what is wrong once a round, however often strangers come upon it."""
+        now = self.now()
+        said = line, self.machine.charter_at(now).round_at(now)
+        if said != self._said:
+            self._said = said
+            self._say(line)
+
     def _drop_oldest(self) -> bool:
-        for connections in (self.unfinished, self.refused):
+        many = len(self.refused) > self._room // 2
+        for connections in (self.refused, self.unfinished) if many else (self.unfinished, self.refused):
             oldest = next(iter(connections), None)
             if oldest is not None:
                 oldest.drop()
@@ -195,6 +216,7 @@ class Connection(asyncio.Protocol):
         self._kind = ""
         self._length = 0
         self._complete = False
+        self._kept = 0  # bytes of an answer to a refused visit
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -257,7 +279,13 @@ class Connection(asyncio.Protocol):
         if reply is None:
             self.drop()
             return
-        (self._service.heard if reply.accepted else self._service.refused)[self] = None
+        if reply.accepted:
+            self._service.heard[self] = None
+        else:
+            self._service.refused[self] = None
+            self._kept = len(reply.body)
+            if not self._service.keep(self, self._kept):
+                return
         delay = max(0, reply.instant - self._service.now()) / 1000
         self._set(delay, lambda: self._send(reply.body))
 
@@ -269,7 +297,8 @@ class Connection(asyncio.Protocol):
 
     def _forget(self) -> None:
         self._service.buffered -= len(self._received)
-        self._received = bytearray()
+        self._service.waiting -= self._kept
+        self._received, self._kept = bytearray(), 0
         for connections in (self._service.unfinished, self._service.refused, self._service.heard):
             connections.pop(self, None)
 
@@ -280,6 +309,11 @@ class Connection(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
         self._timer = self._loop.call_later(seconds, what)
+
+
+def address(host: str, port: int) -> str:
+    """An address as it is written: the colons of IPv6 are not the port's."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _may_begin(received: bytearray) -> bool:

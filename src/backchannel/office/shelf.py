@@ -20,7 +20,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final, Self
 
-from backchannel.desk import files
+from backchannel import files
 from backchannel.errors import UnavailableError
 from backchannel.post.days import DAYS
 from backchannel.post.rounds import TABLES

@@ -113,7 +113,7 @@ class Enrolment:
 
 def size_of_reply(kind: str) -> int:
     """How large the reply to a request of that *kind* is."""
-    return {"enrol": ENROLLED_SIZE, "key": 2 * DAY_KEY_SIZE, "charter": CHARTER_ROOM}[kind] + TAG_SIZE
+    return {"enrol": ENROLLED_SIZE, "key": 2 * DAY_KEY_SIZE, "charter": CHARTER_ROOM}[kind] + NONCE_SIZE + TAG_SIZE
 
 
 def seal(kind: str, body: bytes, key: ReplyKey, *, charter: Charter, operator: str, kem: Kem, random: Random) -> bytes:
@@ -137,9 +137,15 @@ def open(  # noqa: A001 - the pair of seal
 
 
 def seal_reply(kind: str, body: bytes, key: ReplyKey, *, cipher: Aead) -> bytes:
-    """Seal the reply to a request of that *kind*."""
-    body = body.ljust(size_of_reply(kind) - TAG_SIZE, b"\0")
-    return cipher.seal(_key(kind, key), bytes(NONCE_SIZE), body, b"")
+    """Seal the reply to a request of that *kind*.
+
+    A request that the network repeats is answered again, by then perhaps with
+    something else: so the nonce follows from what is said, under a key of its own.
+    """
+    body = body.ljust(size_of_reply(kind) - NONCE_SIZE - TAG_SIZE, b"\0")
+    sealing, naming = _keys(kind, key)
+    nonce = mac(naming, LABEL_REPLY, body)[:NONCE_SIZE]
+    return nonce + cipher.seal(sealing, nonce, body, b"")
 
 
 def open_reply(kind: str, sealed: bytes, key: ReplyKey, *, cipher: Aead) -> bytes:
@@ -150,7 +156,7 @@ def open_reply(kind: str, sealed: bytes, key: ReplyKey, *, cipher: Aead) -> byte
     """
     if len(sealed) != size_of_reply(kind):
         raise MalformedError("this is not a reply")
-    return cipher.open(_key(kind, key), bytes(NONCE_SIZE), sealed, b"")
+    return cipher.open(_keys(kind, key)[0], sealed[:NONCE_SIZE], sealed[NONCE_SIZE:], b"")
 
 
 def encode_enrolled(effective: int | None) -> bytes:
@@ -196,5 +202,5 @@ def _info(kind: str, charter: Charter, operator: str) -> bytes:
     return framed(KINDS[kind], charter.digest, operator)
 
 
-def _key(kind: str, key: ReplyKey) -> bytes:
-    return derive(b"", key, framed(LABEL_REPLY, kind), count=1)[0]
+def _keys(kind: str, key: ReplyKey) -> list[bytes]:
+    return derive(b"", key, framed(LABEL_REPLY, kind), count=2)

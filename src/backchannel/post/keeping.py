@@ -91,6 +91,7 @@ class Standing:
     heard: int = 0  # one more than the round of its last reply
     clock: int = 0  # ms that its clock was ahead
     admitted: tuple[int, ...] = ()
+    unheard: int = 0  # visits since its last reply
 
     def day(self, day: int) -> PublicKey | None:
         return dict(self.days).get(day)
@@ -100,11 +101,12 @@ class Standing:
         return replace(self, days=(*kept, (day, key)))
 
     def value(self) -> Value:
-        return self.key, self.enrolled, self.days, self.heard, self.clock + CLOCK_ZERO, self.admitted
+        clock = self.clock + CLOCK_ZERO
+        return self.key, self.enrolled, self.days, self.heard, clock, self.admitted, self.unheard
 
     @classmethod
     def of(cls, value: Any) -> Self:
-        key, enrolled, days, heard, clock, admitted = value
+        key, enrolled, days, heard, clock, admitted, unheard = value
         return cls(
             VisitKey(key),
             enrolled,
@@ -112,6 +114,7 @@ class Standing:
             heard,
             clock - CLOCK_ZERO,
             admitted,
+            unheard,
         )
 
 

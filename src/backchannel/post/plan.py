@@ -16,10 +16,11 @@ from backchannel.post.charter import Charter
 LETTER: Final = 20_000  # bytes of the envelope of a long letter
 DAY: Final = 86_400_000  # ms
 
-# Measured on one core of 2024 (make bench): opening and answering a visit, and
-# what a product of queries and a table goes through, counting an eighth of the
-# table for each query.
-VISIT_TIME: Final = 0.0006  # seconds
+# Measured on one core of a server of 2024 by `python -m bench.post 1000`, and
+# rounded up and down: what a visit costs besides the product, and what a product
+# of queries and a table goes through, counting an eighth of the table for each
+# query. More desks make larger batches, which go through up to four times as much.
+VISIT_TIME: Final = 0.0005  # seconds
 PRODUCT_SPEED: Final = 2e9  # bytes a second
 
 ROW_COST: Final = 16  # bytes of a kept row besides the packet

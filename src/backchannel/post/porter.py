@@ -38,6 +38,7 @@ from backchannel.post.tray import FromDesk, FromPorter, LineName, LineStatus, Op
 from backchannel.post.visit import Answers, Reply, ReplyKey, Visit, VisitKey
 
 DAY: Final = 86_400_000  # ms
+SILENT: Final = 4  # visits without a reply after which an operator is asked for its keys anew, and again and again
 KEPT_DAYS: Final = 90  # of reports and attendance
 REPORT_SIZE: Final = 192  # bytes of a file that one report takes at most
 ENVELOPES: Final = 4_096  # in a file; a correspondent may send them as small as it likes
@@ -250,7 +251,11 @@ class Porter:
         return tuple(errand for errand, _ in self._errands)
 
     def _ask_ahead(self, keeping: Keeping, charter: Charter, number: int, instant: int) -> None:
-        """Once a day, whether a charter is to follow; and where one is, its new operators for a place in it."""
+        """Once a day, whether a charter is to follow; where one is, its new operators for a place in it.
+
+        And whoever has not replied for some visits, for the keys of the day: it
+        may have been put back from a backup, which has none.
+        """
         if number % charter.numbers.day == keeping.mailbox % charter.numbers.day:
             for seat in charter.seats:
                 self._ask(keeping, charter, seat, "charter", instant=instant)
@@ -259,6 +264,10 @@ class Porter:
                 coming = signed.charter.numbers.first > number and seat.name not in {s.name for s in charter.seats}
                 if coming and not keeping.standings[seat.name].enrolled:
                     self._ask(keeping, signed.charter, seat, "enrol", instant=instant)
+        for seat in charter.seats:
+            unheard = keeping.standings[seat.name].unheard
+            if unheard > SILENT and unheard % SILENT == 1:
+                self._ask(keeping, charter, seat, "key", instant=instant)
 
     def _ask(self, keeping: Keeping, charter: Charter, seat: Seat, kind: str, *, instant: int) -> None:
         """Add an errand that is no visit."""
@@ -282,7 +291,7 @@ class Porter:
         visited: list[str],
     ) -> dict[str, bytes]:
         row = self._row(turn, charter, number, noise)
-        more, queries = _questions(turn.keeping, turn.lines, charter, number)
+        more, queries = _questions(turn.keeping, turn.lines, charter, number, random=self.random)
         shares = [
             retrieval.split(
                 turn.lines[LineName(line)].mailbox if line else turn.keeping.mailbox,
@@ -318,6 +327,9 @@ class Porter:
                 request, standing.key, to, charter=charter, operator=seat.name, kem=kem, random=self.random
             )
         asked = Asked(number, more, {name: keys[name] for name in visited}, tuple(queries))
+        for name in visited:
+            standing = turn.keeping.standings[name]
+            turn.standing(name, replace(standing, unheard=standing.unheard + 1))
         made, answered = turn.keeping.attendance.get(turn.day, (0, 0))
         turn.keeping = replace(
             turn.keeping,
@@ -379,7 +391,7 @@ class Porter:
         shown = reports[max(0, len(reports) - min(left, size // 8) // REPORT_SIZE) :]
         left -= REPORT_SIZE * len(shown)
         come: dict[int, tuple[LineName, int]] = {}
-        envelopes = []
+        envelopes: list[tuple[LineName, bytes]] = []
         for seq, (line, since) in sorted(keeping.come.items()):
             raw = turn.changes.get((COME, seq.to_bytes(8))) or self._shelf.get(COME, seq.to_bytes(8)) or b""
             fits = len(raw) + 32 <= left and len(envelopes) < ENVELOPES
@@ -440,13 +452,15 @@ class Porter:
                 turn.standing(operator, replace(turn.keeping.standings[operator], enrolled=effective + 1))
         elif errand.kind == "key":
             for day_key in enrolment.decode_day_keys(body):
-                self._take_day_key(turn, charter, operator, day_key)
+                self._take_day_key(turn, charter, operator, day_key, asked=True)
         elif (following := enrolment.decode_charter(body)) and not _consider(
             turn, following, now, asked=False, kem=self._ciphers.kem
         ):
             turn.report(Kind.CHARTER, operator)
 
-    def _take_day_key(self, turn: _Turn, charter: Charter, operator: str, day_key: visits.DayKey) -> None:
+    def _take_day_key(
+        self, turn: _Turn, charter: Charter, operator: str, day_key: visits.DayKey, *, asked: bool = False
+    ) -> None:
         today, standing = charter.day_of(turn.keeping.round - 1), turn.keeping.standings[operator]
         # Tomorrow's key comes with every reply, and is checked once.
         if standing.day(day_key.day) == day_key.key:
@@ -460,8 +474,8 @@ class Porter:
         if not today <= day_key.day <= today + 1:
             turn.report(Kind.CLOCK, operator)  # it is its own, and of a day that is not
             return
-        if standing.day(day_key.day) is not None:
-            turn.report(Kind.WRONG_KEY, operator)  # two keys of one day: the first stands
+        if standing.day(day_key.day) is not None and not asked:
+            turn.report(Kind.WRONG_KEY, operator)  # two keys of one day: the first stands, until it is asked for
             return
         turn.standing(operator, standing.with_day(day_key.day, day_key.key))
 
@@ -473,7 +487,7 @@ class Porter:
         clock = reply.time - charter.instant(turn.keeping.mailbox, last.round) - charter.numbers.hold
         shown = min(max(clock, -CLOCK_ZERO), CLOCK_ZERO)
         standing = turn.keeping.standings[operator]
-        turn.standing(operator, replace(standing, heard=last.round + 1, clock=shown, admitted=reply.admitted))
+        turn.standing(operator, replace(standing, heard=last.round + 1, clock=shown, admitted=reply.admitted, unheard=0))
         if abs(clock) > charter.numbers.period // AGREEMENT:
             turn.report(Kind.CLOCK, operator)
 
@@ -561,9 +575,14 @@ def _errand(keeping: Keeping, charter: Charter, number: int, operator: str) -> s
 
 
 def _questions(
-    keeping: Keeping, lines: Mapping[LineName, Line], charter: Charter, number: int
+    keeping: Keeping, lines: Mapping[LineName, Line], charter: Charter, number: int, *, random: Random
 ) -> tuple[bool, list[tuple[int, bytes]]]:
-    """Whether old tables are asked about, and each query: its table, and the line or none for the own mailbox."""
+    """Whether old tables are asked about, and each query: its table, and the line or none for the own mailbox.
+
+    Draws 8 bytes a table, for the order of its reads. An operator can spoil one
+    query of a visit, and a correspondent who is with it sees whether it was the one
+    that read him: so where he is read must not hang on who else is.
+    """
     open_ = _open_tables(keeping, charter, number)
     more = bool(open_)
     queries: list[tuple[int, bytes]] = []
@@ -575,8 +594,17 @@ def _questions(
         near = [line for line in lines.values() if line.mailbox < charter.numbers.capacity] if there else []
         wanted = [line.name for line in near if line.their_place == place]
         row: list[bytes] = [*wanted[:reads], *[b""] * (reads - len(wanted))]
-        queries += [(table, line) for line in row]
+        queries += [(table, line) for line in _shuffled(row, random)]
     return more, queries
+
+
+def _shuffled(row: list[bytes], random: Random) -> list[bytes]:
+    """The reads of one table in any order; 8 bytes are more than enough for all orders of eight."""
+    number, out, left = int.from_bytes(random(8)), [], list(row)
+    while left:
+        number, at = divmod(number, len(left))
+        out.append(left.pop(at))
+    return out
 
 
 def _open_tables(keeping: Keeping, charter: Charter, number: int) -> frozenset[int]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from backchannel.desk import files
+from backchannel import files
 from backchannel.errors import UnavailableError, UsageError
 
 

@@ -190,7 +190,7 @@ def staging_name(path: Path) -> Path:
     return path.with_name(f".{path.name}.part")
 
 
-def hold(folder: Path, *, wait: bool = False) -> Hold:
+def hold(folder: Path, *, wait: bool = False, busy: str = "this desk is open in another process") -> Hold:
     """Hold *folder* against every other holder until released or until this process ends.
 
     The lock is on the folder itself (flock(2)): it needs no file of its own, is
@@ -198,7 +198,7 @@ def hold(folder: Path, *, wait: bool = False) -> Hold:
     not lost when somebody in this process reads and closes a file.
 
     Raises:
-        UnavailableError: If another holds it and *wait* is not set, or it cannot be opened.
+        UnavailableError: If another holds it and *wait* is not set, which is said as *busy*; or it cannot be opened.
     """
     try:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
@@ -208,7 +208,7 @@ def hold(folder: Path, *, wait: bool = False) -> Hold:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
     except BlockingIOError:
-        raise UnavailableError("this desk is open in another process") from None
+        raise UnavailableError(busy) from None
     except OSError as error:
         # Without folder locks, the lock of the database is the one that is left.
         if error.errno not in _UNSUPPORTED:
