@@ -17,10 +17,9 @@ from pathlib import Path
 import click
 import pytest
 
-import backchannel.office.cli
-import backchannel.office.edge
-from backchannel import office
 from backchannel.cli.app import VERBS, load
+from backchannel.office import cli as operators
+from backchannel.office.edge import Edge as OperatorEdge
 from backchannel.post.ciphers import Ciphers
 from tests.cli.script import COMMANDS, agrees
 from tests.cli.stage import CHEAP, Result, Stage, furnish
@@ -101,7 +100,7 @@ def behind_the_scenes(cast: dict[str, Stage], stage: Stage, command: str) -> Non
 
 def operator(stage: Stage, words: list[str]) -> list[str]:
     """What an operator's command says, on both streams, as a person sees it."""
-    edge = office.edge.Edge(
+    edge = OperatorEdge(
         now=lambda: stage.time * 1000,
         random=stage.random,
         ciphers=Ciphers.real(),
@@ -111,7 +110,7 @@ def operator(stage: Stage, words: list[str]) -> list[str]:
     )
     both = io.StringIO()
     with contextlib.redirect_stdout(both), contextlib.redirect_stderr(both):
-        office.cli.main(words, edge=edge)
+        operators.main(words, edge=edge)
     return [line.rstrip() for line in both.getvalue().rstrip("\n").split("\n")]
 
 

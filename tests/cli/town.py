@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from backchannel.desk import post
+from backchannel.porter import store
 from backchannel.post.charter import Charter, SignedCharter
 from backchannel.post.enrolment import TicketLine
-from backchannel.porter import store
 from tests.simulation.office import SMALL, Carrier, Generator, House, World, make_keys, seats
 
 if TYPE_CHECKING:

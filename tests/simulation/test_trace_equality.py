@@ -217,6 +217,7 @@ def test_in_which_query_a_correspondent_is_read_hangs_on_nobody_else(others: int
     world = Watched(public=Public(6, ("east",)))
     played(world, None)
     porter = world.carriers[DESKS[1]].machine
+    assert porter is not None
     names = [LineName(bytes([at]) * 12) for at in range(1 + others)]
     lines = {name: Line.new(LineTerms(name, 1, 0, 1, 0, (-1,), ())) for name in names}
     table = world.charter.numbers.first + 51

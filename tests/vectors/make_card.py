@@ -15,10 +15,10 @@ from typing import Any, Final
 
 from backchannel.encoding import Value, decode, encode
 from backchannel.errors import RefusedError
+from backchannel.kem import PublicKey, XWing
 from backchannel.keys import Digest
 from backchannel.seal import card as cards
 from backchannel.seal.card import Card, Carriage, Terms
-from backchannel.kem import PublicKey, XWing
 from backchannel.seal.meeting import Met, Register
 from backchannel.seal.state import HalfSecret, State
 from tests.seal.meeting_desks import DAY, KEM, NOW, Desk

@@ -13,10 +13,10 @@ from typing import Any, Final
 import cbor2
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
+from backchannel.kem import PublicKey
 from backchannel.keys import Digest
 from backchannel.seal import envelope as envelopes
 from backchannel.seal.envelope import Body, Header, HeaderKey, MessageKey, Opening
-from backchannel.kem import PublicKey
 from tests.peer import ratchet_peer as peer
 from tests.vectors.collection import Vector, write
 

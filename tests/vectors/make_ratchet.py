@@ -15,10 +15,10 @@ import json
 from collections.abc import Callable
 from typing import Any, Final, TypeAlias
 
+from backchannel.kem import PublicKey, XWing
 from backchannel.keys import Digest
 from backchannel.seal import ratchet
 from backchannel.seal.envelope import Opening
-from backchannel.kem import PublicKey, XWing
 from tests.peer.as_json import to_json
 from tests.peer.liar import lie
 from tests.peer.side_by_side import KEPT, START, Desk, Refused, meet, stream, view

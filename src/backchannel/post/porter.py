@@ -487,7 +487,9 @@ class Porter:
         clock = reply.time - charter.instant(turn.keeping.mailbox, last.round) - charter.numbers.hold
         shown = min(max(clock, -CLOCK_ZERO), CLOCK_ZERO)
         standing = turn.keeping.standings[operator]
-        turn.standing(operator, replace(standing, heard=last.round + 1, clock=shown, admitted=reply.admitted, unheard=0))
+        turn.standing(
+            operator, replace(standing, heard=last.round + 1, clock=shown, admitted=reply.admitted, unheard=0)
+        )
         if abs(clock) > charter.numbers.period // AGREEMENT:
             turn.report(Kind.CLOCK, operator)
 
