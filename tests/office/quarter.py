@@ -116,7 +116,7 @@ class Quarter:
         """The round that it is now."""
         return self.signed.charter.round_at(self.edge.now())
 
-    async def until(self, what: Callable[[], bool], *, rounds: int = 60) -> None:
+    async def until(self, what: Callable[[], bool], *, rounds: int = 120) -> None:
         """Wait until *what* is so, through so many rounds at most."""
         async with asyncio.timeout(rounds * self.numbers.period / 1000):
             while not what():  # noqa: ASYNC110 - what operators do sets no event

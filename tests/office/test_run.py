@@ -2,7 +2,7 @@
 
 On a machine with too much to do a round may be void at any time, which is no
 fault. So these tests wait for what must come about, and then look at what never
-may; what is waited for in vain for sixty rounds is one.
+may; what is waited for in vain for a hundred and twenty rounds is one.
 """
 
 import asyncio
@@ -71,7 +71,7 @@ def test_two_operators_come_to_the_same_tables_and_a_porter_finds_its_own_row_in
                 return rows >= 2 and visitor.answered >= 2
 
             while not enough():
-                assert quarter.round < 60
+                assert quarter.round < 120
                 await visitor.round(quarter.round + 1)
             return visitor
 

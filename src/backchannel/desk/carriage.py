@@ -260,8 +260,7 @@ def _enter(work: _Opening, generation: int, envelope: bytes, opened: ratchet.Ope
         # one, must not come to stand where that is cited.
         work.changes.setdefault((records.IDS, letter.id), name)
     if isinstance(item, Moved) and generation == work.person.generation and not opened.state.frozen:
-        work.person = replace(work.person, theirs=Carriage(item.place, item.mailbox, item.charter))
-        work.changes[records.PEOPLE, work.person.id] = work.person.encode()
+        _move(work, Carriage(item.place, item.mailbox, item.charter))
     shown = not isinstance(item, Unknown)
     return Arrival(Outcome.OPENED if shown else Outcome.UNREADABLE, number)
 
@@ -270,6 +269,15 @@ def _expanded(packed: bytes) -> int:
     """How much it takes to expand an item, at most: what it states, which beyond the limit is not expanded at all."""
     stated = int.from_bytes(packed[:SIZE_SIZE])
     return stated if stated <= MAX_ITEM else 0
+
+
+def _move(work: _Opening, theirs: Carriage) -> None:
+    """They have moved. A place that others write at already is not theirs to take: the two then write by hand."""
+    from . import post  # noqa: PLC0415 - it opens by this module what its porter brings
+
+    taken = theirs if post.readable(work.desk, work.person, theirs) else None
+    work.person = replace(work.person, theirs=taken)
+    work.changes[records.PEOPLE, work.person.id] = work.person.encode()
 
 
 def _kind(item: Item) -> str:

@@ -242,8 +242,12 @@ def estimate(desk: Desk, person: Person, size: int, now: int) -> Estimate | None
 
 def has_line(member: Membership, person: Person) -> bool:
     """Whether letters to *person* can go by this post office."""
-    both = person.mine is not None and person.theirs is not None
-    return both and person.theirs is not None and person.theirs.charter in member.lineage
+    mine, theirs = person.mine, person.theirs
+    if mine is None or theirs is None or theirs.charter not in member.lineage:
+        return False
+    # What a card or a letter says of a mailbox is its writer's word.
+    numbers = member.terms.numbers
+    return theirs.mailbox < numbers.capacity and max(mine.place, theirs.place) < numbers.places
 
 
 def line_name(person: Person) -> LineName:
