@@ -697,6 +697,7 @@ def test_a_first_card_with_a_place_that_is_read_by_all_reads_is_refused(tmp_path
             if place == theirs.place:
                 with pytest.raises(RefusedError, match="they are to make another"):
                     anna.side.introduced(card)
+                third.desk.commit(introductions.withdraw(third.desk, third.person))
             else:
                 terms = anna.side.introduced(card)
                 third.introduced(terms.answer or b"")
