@@ -11,7 +11,7 @@ from backchannel.post import tray
 from backchannel.post.charter import SignedCharter
 from backchannel.post.ciphers import ReplyCipher
 from backchannel.post.lines import MAX_QUEUED
-from backchannel.post.porter import COME, DAY, ENVELOPES, LINES, OUT, Kind
+from backchannel.post.porter import COME, DAY, ENVELOPES, LINES, MAX_COME, OUT, Kind
 from backchannel.post.transfer import MAX_ENVELOPE
 from backchannel.post.tray import FromDesk, LineName
 from tests.post.stage import (
@@ -257,6 +257,22 @@ def test_what_has_come_is_said_until_the_desk_has_read_the_file_that_said_so() -
         world.turn()
         assert (one.said().envelopes, one.said().carried) == (envelopes, arrived)
         assert len(one.shelf.names(COME)) == len(envelopes)
+
+
+def test_while_very_many_letters_of_one_wait_for_the_desk_no_more_are_taken_and_none_is_lost() -> None:
+    world, one, other = pair()
+    machine = porter(one)
+    waiting = range(1, 1 + MAX_COME)
+    one.shelf.commit({(COME, number.to_bytes(8)): b"unread" for number in waiting})
+    machine._keeping = replace(machine.keeping, come=dict.fromkeys(waiting, (M, 1)), next_come=1 + MAX_COME)
+    world.run(20)
+    assert machine.keeping.next_come == 1 + MAX_COME
+    assert machine.lines[M].coming.base == 0
+    assert not other.said().carried
+    assert one.said().carried == (DIGEST,)  # what goes the other way goes on
+    machine._keeping = replace(machine.keeping, come={})
+    until(world, lambda: other.said().carried)
+    assert one.said().envelopes == ((M, ENVELOPE[::-1]),)
 
 
 def test_what_no_file_has_said_yet_is_not_forgotten_whatever_the_desk_has_heard() -> None:

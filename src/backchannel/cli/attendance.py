@@ -88,7 +88,7 @@ def notices(call: Call, desk: Desk) -> list[Notice]:
     found = _of_porter(call, member, said, now)
     found += _of_operators(call, charter, said)
     found += _of_reports(said, now)
-    return found + _of_letters(desk, charter, now)
+    return found + _of_lines(desk, said) + _of_letters(desk, charter, now)
 
 
 def _of_porter(call: Call, member: Membership, said: FromPorter, now: int) -> list[Notice]:
@@ -131,6 +131,22 @@ def _of_reports(said: FromPorter, now: int) -> list[Notice]:
             who = f"{one_line(each.operator)} " if each.operator else ""
             times = "once" if each.count == 1 else f"{each.count:,} times"
             found.append((f"{_day(each.day)}: {who}{one_line(each.kind)}, {times}", ""))
+    return found
+
+
+def _of_lines(desk: Desk, said: FromPorter) -> list[Notice]:
+    """Correspondents whose packet keys neither desk nor porter has: they were handed to a porter that is gone."""
+    lines = {line.name: line for line in said.lines}
+    found: list[Notice] = []
+    for person in desk.people():
+        line = lines.get(post.line_name(person)) if person.met else None
+        if line is None:
+            continue
+        state = desk.keys(person)
+        sending = state.tx.turn - 1 if state.tx else 0
+        if sending not in line.roots and sending not in state.roots and not state.frozen:
+            text = f"nothing goes to {one_line(person.name)} by post: the keys for it went with an earlier porter"
+            found.append((text, f'backchannel meet --again "{person.name}" -o FILE'))
     return found
 
 

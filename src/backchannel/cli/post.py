@@ -66,6 +66,8 @@ def join(
             leave(out, pairing.encode(), lambda: desk.commit(changes), otherwise=_AGAIN)
         else:
             _make_porter(call, desk, pairing, changes)
+        # What an earlier porter wrote there opens for nobody any more.
+        files.remove(folder / post.PORTER_FILE)
         _announce(call, desk)
         where = one_line(str(out)) if out else one_line(str(porter_folder(call)))
         told = (
@@ -144,7 +146,9 @@ def _announce(call: Call, desk: Desk) -> None:
         except RefusedError as error:
             call.warn(f"{one_line(person.name)} is not told of the new mailbox: {error.message}")
         else:
-            call.say(f"{one_line(person.name)} is told of the new mailbox in a letter")
+            # It stands in the row of the new mailbox, which they do not read yet.
+            call.say(f"a letter tells {one_line(person.name)} of the new mailbox: it has to go by hand")
+            call.hint(f'backchannel pack "{person.name}" --again -o FILE')
 
 
 def _agree(call: Call, desk: Desk, *, yes: bool) -> None:

@@ -39,6 +39,7 @@ from backchannel.post.visit import Answers, Reply, ReplyKey, Visit, VisitKey
 
 DAY: Final = 86_400_000  # ms
 SILENT: Final = 4  # visits without a reply after which an operator is asked for its keys anew, and again and again
+MAX_COME: Final = 256  # envelopes of one correspondent that wait for the desk: what is more is not taken yet
 KEPT_DAYS: Final = 90  # of reports and attendance
 REPORT_SIZE: Final = 192  # bytes of a file that one report takes at most
 ENVELOPES: Final = 4_096  # in a file; a correspondent may send them as small as it likes
@@ -530,6 +531,7 @@ class Porter:
         line = turn.lines.get(name)
         if line is None:
             return  # the desk has taken it away since
+        before, full = line.coming, sum(each == name for each, _ in turn.keeping.come.values()) >= MAX_COME
         try:
             line, arrived, whole = line.read(
                 row, table, where=(charter.digest, line.mailbox), cipher=self._ciphers.packets
@@ -539,6 +541,9 @@ class Porter:
             return
         except VerificationError:
             return  # a dummy, or a row that somebody altered: its own porter will find out
+        if full:
+            # Not taken, so not acknowledged: it comes again for as long as the desk stays shut.
+            line, whole = replace(line, coming=before), ()
         turn.lines[name] = line
         keeping = turn.keeping
         come, following = dict(keeping.come), keeping.next_come
