@@ -570,3 +570,22 @@ def test_under_a_charter_with_other_shares_replies_have_their_size_from_its_firs
     world.run(4)
     assert reports(anna) == {}
     assert {operator.admitted for operator in anna.said().operators} == {(1, 0, 0)}
+
+
+def test_an_operator_that_has_left_starts_and_serves_nobody() -> None:
+    world = World(k=3)
+    before = world.charter
+    first = before.numbers.first + 8
+    numbers = replace(before.numbers, first=first, start=before.begins(first))
+    signed = SignedCharter(Charter(before.name, before.seats[:2], before.shares, numbers, before.digest))
+    for name in ("west", "east"):
+        signed = signed.sign(world.houses[name].keys[0].signer)
+    north = operator(world, "north")
+    north.adopt(signed)
+    days = dict(world.houses["north"].shelf.bodies)
+    north.begin(before.begins(first + 3))
+    assert [raw for room, raw in world.houses["north"].shelf.bodies if room == DAYS] == [
+        raw for room, raw in days if room == DAYS
+    ]
+    assert north.settle(first + 4) is None
+    assert north.visit(bytes(8_000), before.begins(first + 4)) is None
