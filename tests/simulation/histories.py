@@ -319,11 +319,11 @@ class Storm(World):
     def agree(self, number: int) -> None:
         if number < self.charter.numbers.first:
             return
-        for _ in range(8):
+        for _ in range(5):
             asking = [self.guard(house, partial(self._asks, house, number)) for house in self.houses.values()]
             if not any(asking):
                 break
-            self.now += self.numbers.period // 50
+            self.now += self.numbers.period // 30
         for name in self.houses:
             self.talk(name)
         for house in self.houses.values():
@@ -363,7 +363,7 @@ class History:
         self.chance = random.Random(self.seed)
         drawn = Weather.drawn(self.chance)
         self.weather = self.weather or drawn
-        count, rounds = self.chance.choice((2, 2, 2, 2, 3, 3, 4)), self.chance.randint(8, 24)
+        count, rounds = self.chance.choice((2, 2, 2, 2, 2, 3, 3, 4)), self.chance.randint(6, 18)
         self.desks, self.rounds = self.desks or count, self.rounds or rounds
         self.operators = self.operators or self.chance.choice((2, 2, 3))
         self.folders = Folders()

@@ -18,7 +18,7 @@ from tests.simulation.histories import ALARMS, History, Home, Weather, bound, nu
 from tests.simulation.office import Crash, MemoryShelf
 
 BATCH = 25
-QUICK = range(0, 300, BATCH)
+QUICK = range(0, 150, BATCH)
 LONG = range(1_000, 11_000, BATCH)
 LATE = "their porter and yours were not online together for longer than rounds are kept"
 
@@ -59,7 +59,7 @@ def test_the_weather_of_some_seeds_has_each_mishap() -> None:
 
 def test_letters_are_written_and_much_goes_wrong_in_the_weather() -> None:
     written, crashes, troubles = 0, 0, 0
-    for seed in range(10):
+    for seed in range(5):
         history = History(seed, Weather(lost=0.2, crash=0.05, full=0.05, tray=0.2))
         assert history.play() == []
         written += history.letters
@@ -67,9 +67,9 @@ def test_letters_are_written_and_much_goes_wrong_in_the_weather() -> None:
             house.machine is not None and house.machine._since > 1_001 for house in history.world.houses.values()
         )
         troubles += sum(len(home.troubles) for home in history.homes)
-    assert written > 50
-    assert crashes > 5
-    assert troubles > 20
+    assert written > 20
+    assert crashes > 2
+    assert troubles > 10
 
 
 # What the harness would notice.
