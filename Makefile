@@ -6,7 +6,7 @@ STAMP := $(VENV)/.stamp
 PYTEST := $(BIN)/python -m pytest
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test check check-long bench format lock clean
+.PHONY: help demo test simulate check check-long bench format lock clean
 
 help:  ## what can be made
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 14
@@ -24,6 +24,9 @@ demo: $(STAMP)  ## two letters cross in a post office, and what everybody else c
 
 test: $(STAMP)  ## every test that fits in five minutes; the last line names what did not run
 	$(PYTEST) -n 2 -m 'not long'
+
+simulate: $(STAMP)  ## two thousand seeded histories of a post office in bad weather; CI runs them
+	$(PYTEST) -n 2 -m long -k two_thousand_histories tests/simulation/test_nothing_lost.py
 
 check: $(STAMP)  ## format, lint, types, layers
 	$(BIN)/ruff format --check .

@@ -251,13 +251,13 @@ def judge_content(data: bytes) -> list[Any]:
     return [base, bitmap, number, kind, data[35 : 35 + length]]
 
 
-def seal(plain: bytes, key: bytes, noise: bytes, charter: bytes, mailbox: int) -> bytes:
-    return noise[:12] + AESGCMSIV(key).encrypt(noise[:12], plain, framed(LABEL + b"packet/row", charter, mailbox))
+def seal(plain: bytes, key: bytes, noise: bytes, charter: bytes, *mailboxes: int) -> bytes:
+    return noise[:12] + AESGCMSIV(key).encrypt(noise[:12], plain, framed(LABEL + b"packet/row", charter, *mailboxes))
 
 
-def judge_row(row: bytes, key: bytes, charter: bytes, mailbox: int) -> list[Any]:
+def judge_row(row: bytes, key: bytes, charter: bytes, *mailboxes: int) -> list[Any]:
     try:
-        plain = AESGCMSIV(key).decrypt(row[:12], row[12:], framed(LABEL + b"packet/row", charter, mailbox))
+        plain = AESGCMSIV(key).decrypt(row[:12], row[12:], framed(LABEL + b"packet/row", charter, *mailboxes))
     except (InvalidTag, ValueError):
         raise Refusal(2) from None
     return judge_content(plain)

@@ -265,4 +265,4 @@ def keys_open_nothing(world: World) -> None:
     row = row_of(world)
     key = RoundKeys.of(b"0" * 32).key(world.round)
     with pytest.raises(Exception, match="does not open"):
-        packet.open(row, key, where=(world.charter.digest, anna(world).mailbox), cipher=PacketCipher())
+        packet.open(row, key, where=(world.charter.digest, anna(world).mailbox, 9), cipher=PacketCipher())

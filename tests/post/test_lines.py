@@ -16,6 +16,7 @@ from backchannel.post import packet
 from backchannel.post.ciphers import PacketCipher
 from backchannel.post.lines import Line
 from backchannel.post.packet import Content, Fragment, RoundKeys
+from backchannel.post.transfer import Incoming, Outgoing
 from backchannel.post.tray import LineTerms
 from tests.post.stage import encodings, line, read
 from tests.simulation.office import Generator
@@ -41,11 +42,11 @@ def theirs() -> Line:
 
 
 def laid(one: Line, number: int, mailbox: int = 3) -> tuple[Line, bytes]:
-    return one.packet(number, NOISE, where=(CHARTER, mailbox), envelope=lambda _: ENVELOPE, cipher=CIPHER)
+    return one.packet(number, NOISE, where=(CHARTER, mailbox, 9), envelope=lambda _: ENVELOPE, cipher=CIPHER)
 
 
 def opened(one: Line, row: bytes, number: int, mailbox: int = 3) -> tuple[Line, tuple[Digest, ...], tuple[bytes, ...]]:
-    return one.read(row, number, where=(CHARTER, mailbox), cipher=CIPHER)
+    return one.read(row, number, where=(CHARTER, mailbox, 9), cipher=CIPHER)
 
 
 def test_an_envelope_goes_over_and_its_arrival_comes_back() -> None:
@@ -114,7 +115,7 @@ def test_a_packet_that_is_made_wrong_is_told_from_none() -> None:
     raw = bytearray(Content(0, 0, None).encode(256 - packet.OVERHEAD))
     raw[-1] = 1
     key = RoundKeys.of(b"0" * 32).key(100)
-    row = bytes(12) + CIPHER.seal(key, bytes(12), bytes(raw), packet._associated((CHARTER, 3)))
+    row = bytes(12) + CIPHER.seal(key, bytes(12), bytes(raw), packet._associated((CHARTER, 3, 9)))
     with pytest.raises(MalformedError):
         opened(theirs(), row, 100)
 
@@ -131,15 +132,24 @@ def test_a_root_carries_one_way() -> None:
 
 def test_new_terms_keep_the_roots_that_are_used_as_they_are_and_drop_the_others() -> None:
     one, _ = laid(ours(), 100)
-    terms = line(b"m", 10, place=1, their_place=0, sending=0, reading=(-1, 1), roots=((0, b"x" * 32), (1, b"2" * 32)))
+    terms = line(b"m", 9, place=1, their_place=0, sending=0, reading=(-1, 1), roots=((0, b"x" * 32), (1, b"2" * 32)))
     after = one.agreed(terms, since=103)
-    assert (after.mailbox, after.place, after.their_place, after.reading) == (10, 1, 0, (-1, 1))
+    assert (after.mailbox, after.place, after.their_place, after.reading) == (9, 1, 0, (-1, 1))
     assert after.roots[0] == one.roots[0]  # not another in its place, and not its past
     assert after.roots[-1] == one.roots[-1]
     assert after.roots[1] == RoundKeys.of(b"2" * 32).since(103)
     assert after.out == one.out
     later = after.agreed(replace(terms, sending=2, reading=(1,), roots=()), since=103)
     assert set(later.roots) == {1}
+
+
+def test_who_has_moved_has_another_porter_and_both_streams_begin_anew() -> None:
+    one, row = laid(ours(), 100)
+    other, _, _ = opened(theirs(), row, 100)
+    assert other.coming.base == 1
+    moved = other.agreed(line(b"a", 4, sending=-1, reading=(0,)), since=101)
+    assert (moved.mailbox, moved.coming, moved.out, moved.roots) == (4, Incoming(), Outgoing(), other.roots)
+    assert one.agreed(line(b"m", 9), since=101).out == one.out
 
 
 def test_roots_are_kept_from_the_round_that_is_told_on() -> None:

@@ -17,7 +17,7 @@ from tests.peer import post_peer as peer
 from tests.simulation.office import Generator
 
 ROOT = bytes(range(32))
-WHERE = Digest(b"c" * 32), 7
+WHERE = Digest(b"c" * 32), 7, 9
 CIPHER = PacketCipher()
 
 numbers = st.one_of(st.integers(0, 2**DEPTH - 1), st.integers(0, 40), st.integers(2**DEPTH - 40, 2**DEPTH - 1))

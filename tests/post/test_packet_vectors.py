@@ -31,7 +31,7 @@ def fields_of(vector: Vector) -> list[Any]:
 
 def ours(vector: Vector) -> Content:
     key = RoundKeys.of(bytes.fromhex(vector["root"])).since(vector["since"]).key(vector["round"])
-    where = Digest(bytes.fromhex(vector["charter"])), vector["mailbox"]
+    where = Digest(bytes.fromhex(vector["charter"])), vector["mailbox"], vector["reader"]
     return packet.open(bytes.fromhex(vector["row"]), key, where=where, cipher=PacketCipher())
 
 
@@ -39,7 +39,9 @@ def theirs(vector: Vector) -> list[Any]:
     if not vector["since"] <= vector["round"] < 2**32:
         raise peer.Refusal(1)
     key = peer.row_key(bytes.fromhex(vector["root"]), vector["round"])
-    return peer.judge_row(bytes.fromhex(vector["row"]), key, bytes.fromhex(vector["charter"]), vector["mailbox"])
+    return peer.judge_row(
+        bytes.fromhex(vector["row"]), key, bytes.fromhex(vector["charter"]), vector["mailbox"], vector["reader"]
+    )
 
 
 def test_the_committed_vectors_are_what_the_generator_makes() -> None:
@@ -66,7 +68,7 @@ def test_a_row_is_sealed_and_opened_as_in_its_vector(name: str) -> None:
         make_packet.as_content(fields_of(vector)),
         RoundKeys.of(bytes.fromhex(vector["root"])).key(vector["round"]),
     )
-    where = Digest(bytes.fromhex(vector["charter"])), vector["mailbox"]
+    where = Digest(bytes.fromhex(vector["charter"])), vector["mailbox"], vector["reader"]
     row = packet.seal(content, key, bytes.fromhex(vector["noise"]), where=where, cipher=PacketCipher())
     assert (key.hex(), row.hex()) == (vector["key"], vector["row"])
     assert ours(vector) == content
@@ -77,7 +79,7 @@ def test_a_second_implementation_seals_and_opens_the_same_row(name: str) -> None
     vector = VECTORS[name]
     key, noise = peer.row_key(bytes.fromhex(vector["root"]), vector["round"]), bytes.fromhex(vector["noise"])
     plain = peer.content(fields_of(vector), len(noise) - 28)
-    row = peer.seal(plain, key, noise, bytes.fromhex(vector["charter"]), vector["mailbox"])
+    row = peer.seal(plain, key, noise, bytes.fromhex(vector["charter"]), vector["mailbox"], vector["reader"])
     assert (key.hex(), row.hex()) == (vector["key"], vector["row"])
     assert theirs(vector) == fields_of(vector)
 
@@ -101,10 +103,10 @@ def test_every_reason_of_the_page_has_its_vector() -> None:
 def test_the_example_of_the_page_is_what_both_implementations_make() -> None:
     root, noise, charter = bytes(range(32)), b"\x22" * 256, b"\x43" * 32
     key, plain = peer.row_key(root, 1000), peer.content([7, 5, 3, 2, b"sealed"], 228)
-    row = peer.seal(plain, key, noise, charter, 200)
+    row = peer.seal(plain, key, noise, charter, 200, 201)
     content = make_packet.as_content([7, 5, 3, 2, b"sealed"])
     kept = RoundKeys.of(root).since(1000)
-    assert row == packet.seal(content, kept.key(1000), noise, where=(Digest(charter), 200), cipher=PacketCipher())
+    assert row == packet.seal(content, kept.key(1000), noise, where=(Digest(charter), 200, 201), cipher=PacketCipher())
     shown = {
         "node of all above": peer.child(root, 1).hex(),
         "nodes kept": str(len(kept.nodes)),

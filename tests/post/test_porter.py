@@ -218,7 +218,7 @@ def test_at_the_place_of_a_line_it_is_a_packet(world: World) -> None:
     friend(world, lines=(line(b"m", 9, place=(world.round + 1) % 2),))
     begun(world)
     key = RoundKeys.of(b"0" * 32).key(world.round)
-    where = world.charter.digest, anna(world).mailbox
+    where = world.charter.digest, anna(world).mailbox, 9
     content = packet.open(row_of(world), key, where=where, cipher=PacketCipher())
     assert content.fragment == Fragment(0, ENVELOPE[: packet.room(512)], last=False)
     assert row_of(world) == row_of(world, "east")

@@ -265,7 +265,7 @@ def test_a_packet_that_is_made_wrong_is_reported(mouth: Mouth) -> None:
     collecting = replace(asked, queries=((asked.round - 1, M), asked.queries[1]))
     machine._keeping = replace(machine.keeping, collecting=collecting)
     _quiet(mouth)
-    where, key = (world.charter.digest, 9), RoundKeys.of(b"1" * 32).key(asked.round - 1)
+    where, key = (world.charter.digest, 9, mouth.carrier.mailbox), RoundKeys.of(b"1" * 32).key(asked.round - 1)
     raw = bytearray(Content(0, 0, None).encode(512 - packet.OVERHEAD))
     raw[32] = 9
     mouth.rows[0] = bytes(12) + PacketCipher().seal(key, bytes(12), bytes(raw), packet._associated(where))

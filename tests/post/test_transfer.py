@@ -235,11 +235,16 @@ def test_those_never_sent_come_first_and_then_the_one_sent_longest_ago() -> None
     assert sent(out, 4)[1] == [1, 3, 1, 3]
 
 
-def test_one_whose_acknowledgement_is_late_goes_before_those_never_sent() -> None:
+def test_those_whose_acknowledgement_is_late_and_those_never_sent_take_turns() -> None:
     out, chosen = sent(queued(40 * ROOM), 8)
     assert chosen == [0, 1, 2, 3, 4, 5, 6, 7]
     out, _ = out.acknowledged(0, 0b111111)  # all but 0 and 7
-    assert sent(out, 9)[1] == [0, 8, 9, 10, 11, 12, 13, 7, 0]
+    assert sent(out, 11)[1] == [8, 0, 9, 10, 11, 12, 13, 7, 14, 8, 15]
+
+
+def test_all_of_a_letter_is_laid_out_though_nobody_acknowledges() -> None:
+    _, chosen = sent(queued(100 * ROOM), 200)
+    assert set(chosen) == set(range(100))
 
 
 def test_nothing_beyond_the_window_is_sent_until_the_first_has_arrived() -> None:

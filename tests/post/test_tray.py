@@ -81,6 +81,7 @@ def test_any_encoding_is_what_a_desk_says_or_malformed(data: bytes) -> None:
 @given(st.binary(max_size=120) | encodings(decode(PORTER.encode())))
 @example(b"\x81" * 100)
 @example(PORTER.encode())
+@example(encode((*decode(PORTER.encode())[:7], (b"\x01\x02\x03",), *decode(PORTER.encode())[8:])))  # type: ignore[index]
 def test_any_encoding_is_what_a_porter_says_or_malformed(data: bytes) -> None:
     said = read(FromPorter.decode, data)
     assert said is None or said.encode() == data

@@ -152,9 +152,9 @@ def forge_tables(office: Office, envelope: bytes) -> Tables:
             anna = replace(anna, out=anna.out.put(digest, len(envelope), room=room))
         table = number - READ_AFTER
         if row := rows.get((table, hers.mailbox)):
-            mikhail, _, _ = mikhail.read(row, table, where=(charter.digest, hers.mailbox), cipher=cipher)
+            mikhail, _, _ = mikhail.read(row, table, where=(charter.digest, hers.mailbox, mine.mailbox), cipher=cipher)
         if row := rows.get((table, mine.mailbox)):
-            anna, _, _ = anna.read(row, table, where=(charter.digest, mine.mailbox), cipher=cipher)
+            anna, _, _ = anna.read(row, table, where=(charter.digest, mine.mailbox, hers.mailbox), cipher=cipher)
         roster, mailboxes, joined = _opened(dummies[raw])
         size = charter.numbers.packet
         table_rows = {m: joined[at * size : at * size + size] for at, m in enumerate(mailboxes)}
@@ -164,7 +164,7 @@ def forge_tables(office: Office, envelope: bytes) -> Tables:
             # The dummy that stands there is the noise that a packet would have been made of;
             # where a packet without a fragment stands, its nonce is.
             noise = table_rows[writer.mailbox]
-            where = charter.digest, writer.mailbox
+            where = charter.digest, writer.mailbox, line.mailbox
             changed, row = line.packet(number, noise, where=where, envelope=lambda _: envelope, cipher=cipher)
             table_rows[writer.mailbox] = rows[number, writer.mailbox] = row
             if writer is hers:

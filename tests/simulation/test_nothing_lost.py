@@ -19,7 +19,8 @@ from tests.simulation.office import Crash, MemoryShelf
 
 BATCH = 25
 QUICK = range(0, 150, BATCH)
-LONG = range(1_000, 11_000, BATCH)
+SEEDS = range(150, 2_150, BATCH)
+LONG = range(10_000, 20_000, BATCH)
 LATE = "their porter and yours were not online together for longer than rounds are kept"
 
 
@@ -34,6 +35,12 @@ def lost(first: int, count: int) -> list[str]:
 
 @pytest.mark.parametrize("first", QUICK)
 def test_every_letter_is_opened_once_within_the_bound_whatever_the_weather(first: int) -> None:
+    assert not (wrong := lost(first, BATCH)), "\n".join(wrong)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("first", SEEDS)
+def test_every_letter_is_opened_once_within_the_bound_in_two_thousand_histories(first: int) -> None:
     assert not (wrong := lost(first, BATCH)), "\n".join(wrong)
 
 

@@ -21,6 +21,7 @@ from tests.vectors.collection import Vector, write
 ROOT: Final = bytes(range(32))
 CHARTER: Final = Digest(b"\x43" * 32)
 MAILBOX: Final = 200
+READER: Final = 201
 ROUND: Final = 27_000_001
 NOISE: Final = hashlib.shake_256(b"noise").digest(256)
 SIZE: Final = 256 - 28
@@ -57,7 +58,7 @@ def _content(*fields: Any) -> dict[str, Any]:
 
 
 def sealed(plain: bytes, root: bytes = ROOT, number: int = ROUND) -> bytes:
-    return peer.seal(plain, peer.row_key(root, number), NOISE, CHARTER, MAILBOX)
+    return peer.seal(plain, peer.row_key(root, number), NOISE, CHARTER, MAILBOX, READER)
 
 
 REFUSED: Final[dict[str, dict[str, Any]]] = {
@@ -75,6 +76,7 @@ REFUSED: Final[dict[str, dict[str, Any]]] = {
     "2-another-round": {"round": ROUND + 1},
     "2-another-root": {"root": ROOT[::-1]},
     "2-another-mailbox": {"mailbox": MAILBOX + 1},
+    "2-another-reader": {"reader": READER + 1},
     "2-another-charter": {"charter": CHARTER[:31] + b"D"},
     "3-content-empty": {"row": sealed(b"")},
     "3-content-of-34-bytes": {"row": sealed(PLAIN[:34])},
@@ -118,7 +120,7 @@ def _keys(since: int, rounds: tuple[int, ...]) -> Vector:
 
 def _row(fields: list[Any]) -> Vector:
     key = RoundKeys.of(ROOT).key(ROUND)
-    row = packet.seal(as_content(fields), key, NOISE, where=(CHARTER, MAILBOX), cipher=PacketCipher())
+    row = packet.seal(as_content(fields), key, NOISE, where=(CHARTER, MAILBOX, READER), cipher=PacketCipher())
     return _where() | {
         "key": RowKey(key).hex(),
         "noise": NOISE.hex(),
@@ -128,7 +130,14 @@ def _row(fields: list[Any]) -> Vector:
 
 
 def _where() -> Vector:
-    return {"root": ROOT.hex(), "since": 0, "round": ROUND, "charter": CHARTER.hex(), "mailbox": MAILBOX}
+    return {
+        "root": ROOT.hex(),
+        "since": 0,
+        "round": ROUND,
+        "charter": CHARTER.hex(),
+        "mailbox": MAILBOX,
+        "reader": READER,
+    }
 
 
 def _refused(name: str, case: dict[str, Any]) -> Vector:

@@ -425,7 +425,9 @@ def _waiting(desk: Desk, member: Membership, person: Person, state: State) -> It
 
 
 def _posted(member: Membership, person: Person) -> int:
-    return member.epoch << 32 | person.generation
+    """The stream that letters to *person* go by now: another joining, other keys or another mailbox begin a new one."""
+    assert person.theirs is not None  # there is a line
+    return (member.epoch << 32 | person.generation) << 20 | person.theirs.mailbox
 
 
 def _taken(desk: Desk) -> Iterator[int]:

@@ -16,7 +16,7 @@ from backchannel.errors import MalformedError, VerificationError
 from backchannel.keys import Digest
 from backchannel.post import packet
 from backchannel.post.ciphers import Aead
-from backchannel.post.packet import Content, RoundKeys
+from backchannel.post.packet import Content, RoundKeys, Where
 from backchannel.post.transfer import Incoming, Outgoing
 from backchannel.post.tray import LineName, LineTerms
 
@@ -46,12 +46,16 @@ class Line:
     def agreed(self, terms: LineTerms, *, since: int) -> Line:
         """The line as the desk says it stands now; roots are kept from round *since* on.
 
-        A root that is here already stays as it is: its past is erased.
+        A root that is here already stays as it is: its past is erased. Where
+        they have moved, another porter is theirs, and both streams begin anew.
         """
         roots = {turn: RoundKeys.of(root).since(since) for turn, root in terms.roots} | self.roots
         kept = {turn: keys for turn, keys in roots.items() if turn == terms.sending or turn in terms.reading}
+        stays = self.mailbox == terms.mailbox
         return replace(
             self,
+            out=self.out if stays else Outgoing(),
+            coming=self.coming if stays else Incoming(),
             mailbox=terms.mailbox,
             place=terms.place,
             their_place=terms.their_place,
@@ -61,7 +65,7 @@ class Line:
         )
 
     def packet(
-        self, number: int, noise: bytes, *, where: tuple[Digest, int], envelope: Callable[[Digest], bytes], cipher: Aead
+        self, number: int, noise: bytes, *, where: Where, envelope: Callable[[Digest], bytes], cipher: Aead
     ) -> tuple[Line, bytes]:
         """The row for round *number*, and the line without that round's key; a dummy where there is no root."""
         keys = self.roots.get(self.sending)
@@ -79,7 +83,7 @@ class Line:
         return replace(self, out=out, roots=self.roots | {self.sending: keys.since(number + 1)}), row
 
     def read(
-        self, row: bytes, number: int, *, where: tuple[Digest, int], cipher: Aead
+        self, row: bytes, number: int, *, where: Where, cipher: Aead
     ) -> tuple[Line, tuple[Digest, ...], tuple[bytes, ...]]:
         """Read the row of round *number* of the other's mailbox: the line, what has arrived there, what came whole.
 

@@ -30,6 +30,9 @@ LAST: Final = 2
 LABEL_TREE: Final = b"backchannel/v1/packet/tree"
 LABEL_ROW: Final = b"backchannel/v1/packet/row"
 
+Where: TypeAlias = "tuple[Digest, int, int]"
+"""The charter, the mailbox of the writer and the mailbox of the reader."""
+
 
 class RowKey(Secret):
     """What the row of one round is sealed with."""
@@ -138,17 +141,17 @@ def room(packet: int) -> int:
     return packet - OVERHEAD - HEAD_SIZE
 
 
-def seal(content: Content, key: RowKey, noise: bytes, *, where: tuple[Digest, int], cipher: Aead) -> bytes:
+def seal(content: Content, key: RowKey, noise: bytes, *, where: Where, cipher: Aead) -> bytes:
     """Seal a packet as large as *noise*, which is random and would itself be the dummy.
 
     The nonce is the first bytes of *noise*, so packet and dummy draw the same.
-    *where* is the charter and the mailbox whose row it is.
+    *where* is the charter, the mailbox whose row it is, and its reader's.
     """
     nonce = noise[:NONCE_SIZE]
     return nonce + cipher.seal(key, nonce, content.encode(len(noise) - OVERHEAD), _associated(where))
 
 
-def open(row: bytes, key: RowKey, *, where: tuple[Digest, int], cipher: Aead) -> Content:  # noqa: A001 - the pair of seal
+def open(row: bytes, key: RowKey, *, where: Where, cipher: Aead) -> Content:  # noqa: A001 - the pair of seal
     """Open a row.
 
     Raises:
@@ -158,7 +161,7 @@ def open(row: bytes, key: RowKey, *, where: tuple[Digest, int], cipher: Aead) ->
     return Content.decode(cipher.open(key, row[:NONCE_SIZE], row[NONCE_SIZE:], _associated(where)))
 
 
-def _associated(where: tuple[Digest, int]) -> bytes:
+def _associated(where: Where) -> bytes:
     return framed(LABEL_ROW, *where)
 
 

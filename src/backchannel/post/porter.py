@@ -196,6 +196,7 @@ class Porter:
             _consider(turn, said.charter, now, asked=True, kem=self._ciphers.kem)
 
     def _take_lines(self, turn: _Turn, said: FromDesk, charter: Charter, number: int) -> None:
+        """Know the correspondents that the desk names, and no others."""
         since = max(0, number - charter.numbers.window - charter.numbers.catch_up)
         named = {terms.name for terms in said.lines}
         for name in turn.lines.keys() - named:
@@ -205,6 +206,12 @@ class Porter:
         for terms in said.lines:
             known = turn.lines.get(terms.name, Line.new(terms))
             turn.lines[terms.name] = known.agreed(terms, since=since)
+            if known.mailbox != terms.mailbox:
+                turn.changes |= {(OUT, queued.name): None for queued in known.out.queue}
+        self._take_envelopes(turn, said, charter)
+
+    def _take_envelopes(self, turn: _Turn, said: FromDesk, charter: Charter) -> None:
+        """Queue what is to be carried, and take out what need not be any more."""
         room = packet.room(charter.numbers.packet)
         on_way = {
             queued.name for line in turn.lines.values() for queued in line.out.queue
@@ -348,7 +355,7 @@ class Porter:
         line = next((line for line in turn.lines.values() if line.place == place), None)
         if line is None or turn.keeping.copy:
             return noise
-        where = charter.digest, turn.keeping.mailbox
+        where = charter.digest, turn.keeping.mailbox, line.mailbox
         turn.lines[line.name], row = line.packet(
             number, noise, where=where, envelope=lambda name: self._envelope(turn, name), cipher=self._ciphers.packets
         )
@@ -534,7 +541,7 @@ class Porter:
         before, full = line.coming, sum(each == name for each, _ in turn.keeping.come.values()) >= MAX_COME
         try:
             line, arrived, whole = line.read(
-                row, table, where=(charter.digest, line.mailbox), cipher=self._ciphers.packets
+                row, table, where=(charter.digest, line.mailbox, turn.keeping.mailbox), cipher=self._ciphers.packets
             )
         except MalformedError:
             turn.report(Kind.WRONG_PACKET)

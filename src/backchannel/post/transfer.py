@@ -74,13 +74,16 @@ class Outgoing:
     def choose(self) -> int | None:
         """The fragment to send now, of those in the window that have not arrived.
 
-        One sent so long ago that its acknowledgement is late goes before one
-        never sent: what is lost must not wait for a queue to run dry.
+        Those sent so long ago that their acknowledgement is late, and those
+        never sent, take turns: what is lost must not wait for a queue to run
+        dry, and while nobody is there to acknowledge, all of a letter is laid out.
         """
         base, sent = self.base, dict(self.sent)
         within = [number for number in self._waiting() if number < base + WINDOW]
         late = [number for number in within if number in sent and self.count - sent[number] >= LATE]
-        return min(late or within, key=lambda number: (sent.get(number, -1), number), default=None)
+        fresh = [number for number in within if number not in sent]
+        some = late if late and (self.count % 2 or not fresh) else fresh or within
+        return min(some, key=lambda number: (sent.get(number, -1), number), default=None)
 
     def cut(self, number: int, *, envelope: Callable[[Digest], bytes]) -> Fragment:
         """Fragment *number*, of the bytes that *envelope* gives of a name."""

@@ -9,7 +9,7 @@ without the key of the pairing a file is random bytes.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeVar
 
 from backchannel.encoding import Value, decode, encode, framed
 from backchannel.errors import MalformedError, UsageError, VerificationError
@@ -32,6 +32,9 @@ MAX_TEXT: Final = 255
 
 LABEL_DESK: Final = b"backchannel/v1/tray/desk"
 LABEL_PORTER: Final = b"backchannel/v1/tray/porter"
+
+
+_Said = TypeVar("_Said", bound="FromDesk | FromPorter")
 
 
 class PairingKey(Secret):
@@ -99,9 +102,10 @@ class FromDesk:
             if len({each.name for each in terms}) != len(terms):
                 raise MalformedError(_NO_TRAY)
             digests = tuple(map(Digest, dropped))
-            return cls(_count(number), _count(heard), terms, _envelopes(envelopes), digests, _bytes(charter))
+            said = cls(_count(number), _count(heard), terms, _envelopes(envelopes), digests, _bytes(charter))
         except (TypeError, ValueError):
             raise MalformedError(_NO_TRAY) from None
+        return _as_written(said, data)
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +187,7 @@ class FromPorter:
                 number, heard, round_, charter, mailbox, effective, copy, attendance,
                 envelopes, carried, lines, operators, reports, asking,
             ) = _values(data)  # fmt: skip
-            return cls(
+            said = cls(
                 _count(number),
                 _count(heard),
                 _count(round_),
@@ -210,6 +214,7 @@ class FromPorter:
             )
         except (TypeError, ValueError):
             raise MalformedError(_NO_TRAY) from None
+        return _as_written(said, data)
 
 
 def seal(said: FromDesk | FromPorter, key: PairingKey, size: int, *, random: Random, cipher: Aead) -> bytes:
@@ -272,6 +277,13 @@ def _values(data: bytes) -> Any:
     if not isinstance(value, tuple):
         raise MalformedError(_NO_TRAY)
     return value
+
+
+def _as_written(said: _Said, data: bytes) -> _Said:
+    """Give *said*, if *data* is its encoding: a row of small numbers could also be read from bytes."""
+    if said.encode() != data:
+        raise MalformedError(_NO_TRAY)
+    return said
 
 
 def _terms(value: Any) -> LineTerms:
