@@ -32,7 +32,7 @@ def keys(one: Seat, peer: str) -> State:
     return desk.keys(desk.person(peer))
 
 
-def test_a_thief_of_a_running_porter_has_no_key_of_a_letter_and_opens_none_that_it_carries(tmp_path: Path) -> None:
+def test_a_thief_of_a_running_porter_has_no_key_of_a_letter_no_text_and_no_name(tmp_path: Path) -> None:
     with unsynced():
         world = World()
         anna, mikhail = seat(world, tmp_path, "Anna Reuter", "west"), seat(world, tmp_path, "Mikhail Orlov", "east")
