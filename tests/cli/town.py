@@ -11,10 +11,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from backchannel.desk import post
 from backchannel.porter import store
 from backchannel.post.charter import Charter, SignedCharter
 from backchannel.post.enrolment import TicketLine
+from backchannel.post.tray import DESK_FILE, PORTER_FILE
 from tests.simulation.office import SMALL, Carrier, Generator, House, World, make_keys, seats
 
 if TYPE_CHECKING:
@@ -56,12 +56,12 @@ class Town:
                 world.carriers[desk] = Carrier(desk, keeping.mailbox, keeping.pairing.key, machine=lodge.porter)
             for _ in range(count):
                 for desk, carrier in world.carriers.items():
-                    path = Path(f"{desk}.tray") / post.DESK_FILE
+                    path = Path(f"{desk}.tray") / DESK_FILE
                     carrier.file = path.read_bytes() if path.exists() else None
                 world.turn()
                 for desk, carrier in world.carriers.items():
                     if carrier.written is not None:
-                        (Path(f"{desk}.tray") / post.PORTER_FILE).write_bytes(carrier.written)
+                        (Path(f"{desk}.tray") / PORTER_FILE).write_bytes(carrier.written)
         finally:
             for lodge in lodges.values():
                 lodge.close()

@@ -23,7 +23,7 @@ from backchannel.post.ciphers import ReplyCipher
 from backchannel.post.enrolment import Ticket
 from backchannel.post.lines import MAX_QUEUED
 from backchannel.post.transfer import MAX_ENVELOPE
-from backchannel.post.tray import FromDesk, FromPorter, LineName, PairingKey
+from backchannel.post.tray import DESK_FILE, PORTER_FILE, FromDesk, FromPorter, LineName, PairingKey
 from backchannel.seal import ratchet
 from backchannel.seal.card import Carriage
 from tests.cli.stage import StageKem, furnish
@@ -82,7 +82,7 @@ class Tray:
 
     def left(self) -> FromDesk:
         """What the desk's file says."""
-        file = (self.folder / post.DESK_FILE).read_bytes()
+        file = (self.folder / DESK_FILE).read_bytes()
         assert len(file) == self.size
         return tray.open_from_desk(file, self.key, cipher=CIPHER)
 
@@ -105,7 +105,7 @@ class Tray:
             reports=(),
         )
         file = tray.seal(said, self.key, self.size, random=Generator(self.side.name, self.number), cipher=CIPHER)
-        (self.folder / post.PORTER_FILE).write_bytes(file)
+        (self.folder / PORTER_FILE).write_bytes(file)
         return file
 
     def hear(self, *envelopes: bytes, carried: tuple[bytes, ...] = ()) -> Exchanged:
@@ -248,7 +248,7 @@ def test_what_comes_is_opened_once_and_said_to_be_heard(tmp_path: Path) -> None:
         assert [arrival.outcome for arrival in again.opened.arrivals] == [Outcome.ALREADY]
         assert (anna.left().heard, len(anna.side.listing())) == (2, 1)
         # Nor is an older one, which somebody put back.
-        (anna.folder / post.PORTER_FILE).write_bytes(file)
+        (anna.folder / PORTER_FILE).write_bytes(file)
         assert anna.exchange() == Exchanged()
         assert anna.left().heard == 2
 
@@ -267,15 +267,15 @@ def test_a_file_that_is_not_its_porters_is_told_and_the_desks_is_written_all_the
             "cut": lambda: file[:-1],
             "too long": lambda: file + b"\0",
             "empty": lambda: b"",
-            "the desk's own": (anna.folder / post.DESK_FILE).read_bytes,
+            "the desk's own": (anna.folder / DESK_FILE).read_bytes,
         }
         wrong = makers[what]()
-        (anna.folder / post.PORTER_FILE).write_bytes(wrong)
+        (anna.folder / PORTER_FILE).write_bytes(wrong)
         anna.side.write(prose("all the same"))
         exchanged = anna.exchange()
         assert exchanged == Exchanged((), "the porter's file in the tray does not open")
         assert (anna.left().number, anna.left().heard, len(anna.left().envelopes)) == (2, 0, 1)
-        (anna.folder / post.PORTER_FILE).write_bytes(file)
+        (anna.folder / PORTER_FILE).write_bytes(file)
         assert anna.exchange() == Exchanged()
         assert anna.left().heard == 1
 
@@ -289,7 +289,7 @@ def test_a_tray_that_cannot_be_used_is_told_and_nothing_is_committed(tmp_path: P
         commits, kept = anna.side.desk.store.commit_number, anna.member
         # As root no mode forbids anything; a folder in the way does.
         away = anna.folder.with_name("away")
-        in_the_way = anna.folder / {"nothing can be written": ".desk.tray.part"}.get(broken, post.PORTER_FILE)
+        in_the_way = anna.folder / {"nothing can be written": ".desk.tray.part"}.get(broken, PORTER_FILE)
         if broken == "no folder":
             anna.folder.rename(away)
         else:
@@ -756,9 +756,9 @@ class Carried:
     def exchange(self) -> Exchanged:
         carrier = self.tray.world.carriers[self.tray.side.name]
         if carrier.written is not None:
-            (self.tray.folder / post.PORTER_FILE).write_bytes(carrier.written)
+            (self.tray.folder / PORTER_FILE).write_bytes(carrier.written)
         exchanged = self.tray.exchange()
-        carrier.file = (self.tray.folder / post.DESK_FILE).read_bytes()
+        carrier.file = (self.tray.folder / DESK_FILE).read_bytes()
         return exchanged
 
 
@@ -868,7 +868,7 @@ def test_a_charter_that_the_porter_follows_is_followed_and_places_under_it_are_r
 
 def put(each: Tray, said: FromPorter) -> None:
     file = tray.seal(said, each.key, each.size, random=Generator("put", said.number), cipher=CIPHER)
-    (each.folder / post.PORTER_FILE).write_bytes(file)
+    (each.folder / PORTER_FILE).write_bytes(file)
 
 
 # What a folder shows.
@@ -902,9 +902,9 @@ def test_the_tray_is_written_at_opening_and_locking_only_with_letters_and_withou
     asyncio.run(session(without))
     one, other = asyncio.run(session(with_letters)), asyncio.run(session(without))
     assert one == other
-    assert one.count(("renamed to", post.DESK_FILE, SIZE)) == 2 * len(without)
+    assert one.count(("renamed to", DESK_FILE, SIZE)) == 2 * len(without)
     assert {size for kind, _, size in one if kind == "renamed to"} == {SIZE}
-    assert {name for _, name, _ in one} <= {post.DESK_FILE, f".{post.DESK_FILE}.part", post.PORTER_FILE}
+    assert {name for _, name, _ in one} <= {DESK_FILE, f".{DESK_FILE}.part", PORTER_FILE}
     anna.reopen()
     assert [entry.stage for entry in anna.listing()] == [Stage.LEFT, Stage.LEFT]
     anna.close()

@@ -15,7 +15,7 @@ from backchannel import files
 from backchannel.keys import Cost
 from backchannel.porter import store
 from backchannel.porter.clock import Clock
-from backchannel.porter.run import DESK_FILE, PORTER_FILE, Passed, Rounds, Talk, Tray
+from backchannel.porter.run import Passed, Rounds, Talk, Tray
 from backchannel.porter.store import Lodge, Means
 from backchannel.porter.visits import Span
 from backchannel.post import tray
@@ -24,7 +24,7 @@ from backchannel.post.ciphers import Ciphers
 from backchannel.post.enrolment import Ticket
 from backchannel.post.keeping import Pairing
 from backchannel.post.porter import Errand
-from backchannel.post.tray import FromDesk, FromPorter, PairingKey
+from backchannel.post.tray import DESK_FILE, PORTER_FILE, FromDesk, FromPorter, PairingKey
 from tests.simulation.office import Generator, make_keys
 
 COST = Cost(memory=8, passes=1, lanes=1)

@@ -16,7 +16,8 @@ from backchannel.desk.store import Store
 from backchannel.errors import LockedError, UnavailableError
 from backchannel.porter import run
 from backchannel.porter.clock import TICK
-from backchannel.porter.run import DESK_FILE, PORTER_FILE, Passed, Tray
+from backchannel.porter.run import Passed, Tray
+from backchannel.post.tray import DESK_FILE, PORTER_FILE
 from tests.porter.small import NUMBERS, PERIOD, TRAY, Scene, desk_file, pairing, put, reopen, said, scene
 from tests.simulation.crash import unsynced
 

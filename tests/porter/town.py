@@ -22,14 +22,14 @@ from backchannel import files
 from backchannel.keys import Cost
 from backchannel.porter import run, store
 from backchannel.porter.clock import Clock
-from backchannel.porter.run import DESK_FILE, PORTER_FILE, Passed, Talk
+from backchannel.porter.run import Passed, Talk
 from backchannel.porter.store import Means
 from backchannel.post import tray
 from backchannel.post.charter import Charter, Numbers, Seat, Share, SignedCharter
 from backchannel.post.ciphers import Ciphers
 from backchannel.post.keeping import Pairing
 from backchannel.post.rounds import Operator
-from backchannel.post.tray import FromDesk, FromPorter, LineName, LineTerms, PairingKey
+from backchannel.post.tray import DESK_FILE, PORTER_FILE, FromDesk, FromPorter, LineName, LineTerms, PairingKey
 from tests.simulation.office import Generator, MemoryShelf, make_keys
 
 NUMBERS = Numbers(

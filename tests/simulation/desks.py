@@ -20,6 +20,7 @@ from backchannel.keys import Cost
 from backchannel.post.ciphers import ReplyCipher
 from backchannel.post.enrolment import Ticket
 from backchannel.post.porter import Porter
+from backchannel.post.tray import DESK_FILE, PORTER_FILE
 from backchannel.seal import words
 from tests.simulation.office import TRAY, Carrier, Crash, Generator, MemoryShelf, World
 
@@ -106,13 +107,13 @@ class Seat:
         """Open or lock the desk, as far as the tray goes; None, if power failed in it."""
         self.exchanges += 1
         if self.carrier and self.carrier.written is not None:
-            (self.folder / post.PORTER_FILE).write_bytes(self.carrier.written)
+            (self.folder / PORTER_FILE).write_bytes(self.carrier.written)
         try:
             exchanged = post.exchange(self.desk(), now=self.now, cipher=ReplyCipher())
         except Crash:
             return None
         finally:
-            file = self.folder / post.DESK_FILE
+            file = self.folder / DESK_FILE
             if self.carrier and file.exists():
                 self.carrier.file = file.read_bytes()
         for came in exchanged.came:

@@ -28,6 +28,7 @@ from backchannel.post.charter import Numbers
 from backchannel.post.ciphers import ReplyCipher
 from backchannel.post.enrolment import Ticket
 from backchannel.post.porter import Kind, Porter
+from backchannel.post.tray import DESK_FILE, PORTER_FILE
 from tests.simulation.cheap import TRAY, Folders, cheap
 from tests.simulation.desks import Seat, introduce
 from tests.simulation.office import Carrier, Crash, Event, Generator, House, MemoryShelf, World
@@ -152,9 +153,9 @@ class Home(Seat):
     def bring(self, file: bytes | None) -> None:
         """Lay the porter's file into the folder, or take it away."""
         if file is None:
-            self.folders.files.pop(self.folder / post.PORTER_FILE, None)
+            self.folders.files.pop(self.folder / PORTER_FILE, None)
         else:
-            self.folders.files[self.folder / post.PORTER_FILE] = file
+            self.folders.files[self.folder / PORTER_FILE] = file
 
     def exchange(self) -> post.Exchanged | None:
         self.exchanges += 1
@@ -168,7 +169,7 @@ class Home(Seat):
 
     def left(self) -> bytes | None:
         """The file that the desk left in the folder."""
-        return self.folders.files.get(self.folder / post.DESK_FILE)
+        return self.folders.files.get(self.folder / DESK_FILE)
 
     def send(self, to: str, text: str) -> None:
         self.write(to, text)

@@ -18,7 +18,7 @@ from backchannel.post.charter import NO_CHARTER, Charter, SignedCharter
 from backchannel.post.ciphers import Ciphers
 from backchannel.post.enrolment import TicketLine
 from backchannel.post.keeping import Pairing
-from backchannel.post.tray import DEFAULT_SIZE
+from backchannel.post.tray import DEFAULT_SIZE, PORTER_FILE
 from backchannel.seal import words
 
 FILE = click.Path(path_type=Path, dir_okay=False)
@@ -67,7 +67,7 @@ def join(
         else:
             _make_porter(call, desk, pairing, changes)
         # What an earlier porter wrote there opens for nobody any more.
-        files.remove(folder / post.PORTER_FILE)
+        files.remove(folder / PORTER_FILE)
         _announce(call, desk)
         where = one_line(str(out)) if out else one_line(str(porter_folder(call)))
         told = (

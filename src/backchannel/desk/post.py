@@ -43,8 +43,6 @@ from .desk import Changes, Desk, keys_name
 from .records import Entry, Person, PersonId, Stage, number_name
 
 # Implementation constants.
-DESK_FILE: Final = "desk.tray"
-PORTER_FILE: Final = "porter.tray"
 SPARE: Final = 4096  # bytes of a file that lines and numbers may take besides roots and envelopes
 STAGES: Final = (Stage.TRAY, Stage.LEFT, Stage.CARRIED, Stage.PASSED)  # of what may have to be carried
 
@@ -280,7 +278,7 @@ def exchange(desk: Desk, *, now: int, cipher: Aead) -> Exchanged:
 
 
 def _read(desk: Desk, member: Membership, now: int, cipher: Aead) -> tuple[Came, ...]:
-    file = files.read(member.tray / PORTER_FILE, member.size)
+    file = files.read(member.tray / tray.PORTER_FILE, member.size)
     if file is None:
         return ()
     said = tray.open_from_porter(file, member.key, cipher=cipher)
@@ -373,7 +371,7 @@ def _write(desk: Desk, now: int, cipher: Aead) -> None:
     changes[records.POST, b""] = replace(member, number=number, handed=handed, listed=listed).encode()
     file = tray.seal(said, member.key, member.size, random=desk.random, cipher=cipher)
     # A full or missing folder shows itself before anything is committed.
-    staged = files.stage(member.tray / DESK_FILE, file, overwrite=True)
+    staged = files.stage(member.tray / tray.DESK_FILE, file, overwrite=True)
     try:
         desk.commit(changes)
     except BaseException:

@@ -29,10 +29,9 @@ from backchannel.porter.store import Lodge, Means
 from backchannel.porter.visits import Span, Visits
 from backchannel.post.charter import MARGIN, Charter
 from backchannel.post.porter import Errand, Started
+from backchannel.post.tray import DESK_FILE, PORTER_FILE
 
 # Specification constants (docs/spec/tray.md §3).
-DESK_FILE: Final = "desk.tray"
-PORTER_FILE: Final = "porter.tray"
 WRITTEN: Final = 10  # after the first of so many parts of a round the porter's file is replaced
 
 # Implementation constants.

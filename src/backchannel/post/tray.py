@@ -21,6 +21,8 @@ SEED_SIZE: Final = 32
 LENGTH_SIZE: Final = 4
 OVERHEAD: Final = SEED_SIZE + TAG_SIZE + LENGTH_SIZE
 DEFAULT_SIZE: Final = 1024 * 1024
+DESK_FILE: Final = "desk.tray"
+PORTER_FILE: Final = "porter.tray"
 MAX_VALUES: Final = 65_536
 # Specification constants (docs/spec/tray.md §2): what is larger is no tray.
 MAX_COUNT: Final = 2**48  # of files, rounds, days, milliseconds; and one more than a turn
